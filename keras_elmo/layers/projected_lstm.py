@@ -1,0 +1,284 @@
+"""LSTM with a projection inside the recurrence, and with AI2's two clips."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_elmo")
+class ProjectedLSTM(keras.layers.Layer):
+    """LSTM whose output, and recurrent state, is a projection of its cell.
+
+    With `clip(v, b)` cutting `v` to `[-b, b]`:
+
+        i, j, f, o = split(x W + h U + b)
+        c' = clip(sigmoid(f + 1) * c + sigmoid(i) * tanh(j), cell_clip)
+        h' = clip((sigmoid(o) * tanh(c')) Q, proj_clip)
+
+    Without a projection `h' = sigmoid(o) * tanh(c')`, and `proj_clip` does nothing.
+    The forget gate's 1 is added while running; it is not in the bias.
+
+    Masking: at a masked step the state stays as it was and the output is zero. The
+    mask may have any form; a row that is masked throughout gives its initial state.
+
+    Args:
+        units: int. Size of the cell state.
+        projection_dim: int or None. Size of the output and of the recurrent state;
+            None for no projection.
+        cell_clip: float or None. Bound of the cell state. AI2: 3.
+        proj_clip: float or None. Bound of the projected state. AI2: 3.
+        backward: bool. Read each row from its last step to its first. Outputs stay
+            where their inputs are. With a mask this equals reversing each row
+            within its own length.
+        return_state: bool. Return the final state too.
+        unroll: bool. Write the loop out instead of scanning. Faster in training on
+            windows of fixed length; needs a static time axis.
+
+    Call arguments:
+        inputs: Float tensor of shape `(batch, time, input_dim)`.
+        mask: Bool tensor `(batch, time)`, True at real steps, or None.
+        initial_state: `[h, c]` of shapes `(batch, output_dim)` and `(batch, units)`;
+            zeros where None. In a backward layer it enters at each row's last
+            real step.
+        reset: Bool tensor `(batch, time)` or None. Where True, the state is set to
+            zero before the step, for rows in which several sequences follow one
+            another. The step is the one taken first, so in a backward layer a
+            sequence is marked at its end.
+
+    Returns:
+        Outputs `(batch, time, output_dim)`; with `return_state` the pair of outputs
+        and `[h, c]`. The cell state `c` is never in half precision.
+
+    Raises:
+        ValueError: Sizes or clips that are not positive, inputs not of rank 3,
+            `unroll` with an unknown number of steps.
+
+    Example:
+
+    >>> layer = keras_elmo.ProjectedLSTM(32, projection_dim=8, return_state=True)
+    >>> outputs, (h, c) = layer(np.zeros((4, 10, 6), "float32"))
+    >>> outputs.shape, h.shape, c.shape
+    (TensorShape([4, 10, 8]), TensorShape([4, 8]), TensorShape([4, 32]))
+
+    Source: Sak et al. 2014 (arXiv:1402.1128); `LSTMCell` of TensorFlow 1 as it is
+    used in bilm-tf `bilm/model.py`, `_build_lstms`. Gates in its order i, j, f, o.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        projection_dim: int | None = None,
+        cell_clip: float | None = None,
+        proj_clip: float | None = None,
+        backward: bool = False,
+        return_state: bool = False,
+        unroll: bool = False,
+        **kwargs,
+    ):
+        for name, value in [
+            ("units", units),
+            ("projection_dim", projection_dim),
+            ("cell_clip", cell_clip),
+            ("proj_clip", proj_clip),
+        ]:
+            if value is not None and value <= 0:
+                raise ValueError(
+                    f"ProjectedLSTM: expected {name} > 0, received {value}."
+                )
+        super().__init__(**kwargs)
+        # Keras would round a given cell state to half precision on entry.
+        self.autocast = False
+        self.units = units
+        self.projection_dim = projection_dim
+        self.cell_clip = cell_clip
+        self.proj_clip = proj_clip
+        self.backward = backward
+        self.return_state = return_state
+        self.unroll = unroll
+        self.supports_masking = True
+
+    @property
+    def output_dim(self) -> int:
+        """Size of an output and of the recurrent state."""
+        return self.projection_dim or self.units
+
+    def build(self, input_shape):
+        if len(input_shape) != 3 or input_shape[-1] is None:
+            raise ValueError(
+                f"ProjectedLSTM: expected (batch, time, input_dim), "
+                f"received shape {input_shape}."
+            )
+        gates = 4 * self.units
+        self.kernel = self.add_weight(
+            (input_shape[-1], gates), initializer="glorot_uniform", name="kernel"
+        )
+        self.recurrent_kernel = self.add_weight(
+            (self.output_dim, gates),
+            initializer="glorot_uniform",
+            name="recurrent_kernel",
+        )
+        self.bias = self.add_weight((gates,), initializer="zeros", name="bias")
+        self.projection_kernel = None
+        if self.projection_dim is not None:
+            self.projection_kernel = self.add_weight(
+                (self.units, self.projection_dim),
+                initializer="glorot_uniform",
+                name="projection_kernel",
+            )
+
+    def call(self, inputs, mask=None, initial_state=None, reset=None):
+        if self.backward:
+            inputs, mask, reset = (_flip_time(t) for t in (inputs, mask, reset))
+        inputs = ops.cast(inputs, self.compute_dtype)
+        if initial_state is None:
+            initial_state = self.get_initial_state(ops.shape(inputs)[0])
+        h, c = initial_state
+        h = ops.cast(h, self.compute_dtype)
+        c = ops.cast(c, self._state_dtype)
+        if inputs.shape[1] == 0:
+            outputs = ops.zeros((ops.shape(inputs)[0], 0, self.output_dim), h.dtype)
+        else:
+            outputs, h, c = self._recur(inputs, mask, reset, h, c)
+        if mask is not None:
+            outputs = outputs * ops.cast(mask, outputs.dtype)[:, :, None]
+        if self.backward:
+            outputs = _flip_time(outputs)
+        return (outputs, [h, c]) if self.return_state else outputs
+
+    def _recur(self, inputs, mask, reset, h, c):
+        """Run all steps, one or more; outputs `(batch, time, output_dim)`, `h`, `c`."""
+        if self.unroll:
+            return self._recur_unrolled(inputs, mask, reset, h, c)
+        # An own number of steps of zero cannot be scanned by TensorFlow, and is only
+        # known when the graph runs: one more step is taken, and its output cut off.
+        spare = inputs.shape[1] is None
+        if spare:
+            if mask is None:
+                mask = ops.ones(ops.shape(inputs)[:2], "bool")
+            inputs = ops.pad(inputs, [[0, 0], [0, 1], [0, 0]])
+            mask, reset = (_pad_time(t) for t in (mask, reset))
+        gates = self._input_gates(inputs)
+        mask, reset = (_time_major(t) for t in (mask, reset))
+        weights = self._cast_weights(self.recurrent_kernel, self.projection_kernel)
+
+        def step(carry, gates_t):
+            h, c, t = carry
+            mask_t, reset_t = (_at(flags, t) for flags in (mask, reset))
+            h, c = self._step(gates_t, h, c, mask_t, reset_t, weights)
+            # TensorFlow's scan wants outputs that look like the carry.
+            return (h, c, t + 1), (h, c, t)
+
+        start = (h, c, ops.zeros((), "int32"))
+        (h, c, _), (outputs, _, _) = ops.scan(step, start, gates)
+        outputs = ops.transpose(outputs, (1, 0, 2))
+        return (outputs[:, :-1] if spare else outputs), h, c
+
+    def _recur_unrolled(self, inputs, mask, reset, h, c):
+        if inputs.shape[1] is None:
+            raise ValueError(
+                "ProjectedLSTM: expected a static number of steps with unroll=True, "
+                f"received shape {inputs.shape}."
+            )
+        # Unstacked at once: the gradient of single slices is a full array for each.
+        gates = ops.unstack(self._input_gates(inputs))
+        mask, reset = (_time_major(t) for t in (mask, reset))
+        weights = self._cast_weights(self.recurrent_kernel, self.projection_kernel)
+        outputs = []
+        for t, gates_t in enumerate(gates):
+            mask_t, reset_t = (None if f is None else f[t] for f in (mask, reset))
+            h, c = self._step(gates_t, h, c, mask_t, reset_t, weights)
+            outputs.append(h)
+        return ops.stack(outputs, axis=1), h, c
+
+    def _input_gates(self, inputs):
+        """The part of the gates that needs no state: `(time, batch, 4 * units)`."""
+        kernel, bias = self._cast_weights(self.kernel, self.bias)
+        forget = np.repeat([0.0, 0.0, 1.0, 0.0], self.units)
+        bias = bias + ops.convert_to_tensor(forget, bias.dtype)
+        return ops.matmul(ops.transpose(inputs, (1, 0, 2)), kernel) + bias
+
+    def _cast_weights(self, *weights):
+        # Before the loop: a weight that is read inside it is cast again at each step.
+        return [None if w is None else ops.cast(w, self.compute_dtype) for w in weights]
+
+    def _step(self, gates, h, c, mask, reset, weights):
+        recurrent_kernel, projection_kernel = weights
+        if reset is not None:
+            keep = ops.logical_not(reset)[:, None]
+            h = h * ops.cast(keep, h.dtype)
+            c = c * ops.cast(keep, c.dtype)
+        z = ops.cast(gates, c.dtype) + ops.cast(
+            ops.matmul(h, recurrent_kernel), c.dtype
+        )
+        i, j, f, o = ops.split(z, 4, axis=-1)
+        new_c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(j)
+        new_c = _clip(new_c, self.cell_clip)
+        new_h = ops.cast(ops.sigmoid(o) * ops.tanh(new_c), h.dtype)
+        if projection_kernel is not None:
+            new_h = _clip(ops.matmul(new_h, projection_kernel), self.proj_clip)
+        if mask is not None:
+            new_h = ops.where(mask[:, None], new_h, h)
+            new_c = ops.where(mask[:, None], new_c, c)
+        return new_h, new_c
+
+    @property
+    def _state_dtype(self):
+        return "float64" if self.compute_dtype == "float64" else "float32"
+
+    def get_initial_state(self, batch_size):
+        """The zero state `[h, c]` for `batch_size` rows.
+
+        >>> layer = keras_elmo.ProjectedLSTM(32, projection_dim=8)
+        >>> [s.shape[-1] for s in layer.get_initial_state(4)]
+        [8, 32]
+        """
+        return [
+            ops.zeros((batch_size, self.output_dim), self.compute_dtype),
+            ops.zeros((batch_size, self.units), self._state_dtype),
+        ]
+
+    def compute_mask(self, inputs, mask=None):
+        return (mask, [None, None]) if self.return_state else mask
+
+    def compute_output_spec(self, *args, **kwargs):
+        # Found by tracing: shapes alone do not tell the cell state's dtype.
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
+    def compute_output_shape(self, input_shape):
+        batch, time = input_shape[:2]
+        outputs = (batch, time, self.output_dim)
+        if not self.return_state:
+            return outputs
+        return outputs, [(batch, self.output_dim), (batch, self.units)]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "projection_dim": self.projection_dim,
+            "cell_clip": self.cell_clip,
+            "proj_clip": self.proj_clip,
+            "backward": self.backward,
+            "return_state": self.return_state,
+            "unroll": self.unroll,
+        }
+
+
+def _clip(x, bound):
+    return x if bound is None else ops.clip(x, -bound, bound)
+
+
+def _flip_time(x):
+    return None if x is None else ops.flip(x, axis=1)
+
+
+def _time_major(flags):
+    return None if flags is None else ops.transpose(ops.cast(flags, "bool"), (1, 0))
+
+
+def _pad_time(flags):
+    return None if flags is None else ops.pad(ops.cast(flags, "bool"), [[0, 0], [0, 1]])
+
+
+def _at(flags, t):
+    return None if flags is None else ops.take(flags, t, axis=0)

@@ -1,0 +1,87 @@
+"""Words to ids inside a TensorFlow graph."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from keras_elmo.text.characters import (
+    BEGIN_SENTENCE,
+    BEGIN_SENTENCE_WORD,
+    BEGIN_WORD,
+    END_SENTENCE,
+    END_SENTENCE_WORD,
+    END_WORD,
+    WORD_PADDING,
+)
+
+
+def string_lengths(words):
+    """The lengths of rows of words where they are not given.
+
+    Args:
+        words: String tensor `(batch, time)`.
+
+    Returns:
+        int32 tensor `(batch,)`: where each row's last non-empty string ends.
+
+    >>> string_lengths(tf.constant([["a", "", "b", ""], ["", "", "", ""]])).numpy()
+    array([3, 0], dtype=int32)
+    """
+    place = tf.range(1, tf.shape(words)[1] + 1)[None]
+    # The maximum with 0 is for rows of no columns, whose maximum is the smallest int.
+    last = tf.reduce_max(tf.where(tf.not_equal(words, ""), place, 0), axis=1)
+    return tf.maximum(last, 0)
+
+
+def character_ids(words, max_chars: int, spare: int | None = None):
+    """Spell words as `characters.word_to_ids` does.
+
+    Args:
+        words: String tensor of any shape, UTF-8.
+        max_chars: Characters a word.
+        spare: Columns of padding to keep after the longest word; a convolution of that
+            width sees all that it would see with `max_chars` columns. None: all.
+
+    Returns:
+        int32 tensor of the shape of `words` and one more axis.
+
+    >>> character_ids(tf.constant(["cat"]), 6).numpy()
+    array([[259, 100,  98, 117, 260, 261]], dtype=int32)
+    """
+    flat = tf.reshape(words, [-1])
+    length = tf.minimum(tf.strings.length(flat), max_chars - 2)[:, None]  # bytes
+    raw = tf.io.decode_raw(flat, tf.uint8, fixed_length=max_chars - 2)
+    raw = tf.pad(tf.cast(raw, tf.int32) + 1, ((0, 0), (0, 1)))
+    place = tf.range(max_chars - 1)[None]
+    body = tf.where(
+        place < length, raw, tf.where(place == length, END_WORD, WORD_PADDING)
+    )
+    for word, mark in (
+        (BEGIN_SENTENCE_WORD, BEGIN_SENTENCE),
+        (END_SENTENCE_WORD, END_SENTENCE),
+    ):
+        row = [mark, END_WORD] + [WORD_PADDING] * (max_chars - 3)
+        body = tf.where(tf.equal(flat, word)[:, None], tf.constant([row]), body)
+    start = tf.fill([tf.shape(flat)[0], 1], BEGIN_WORD)
+    ids = tf.concat([start, body], axis=1)
+    if spare is not None:
+        longest = tf.reduce_max(tf.concat([length[:, 0], [1]], axis=0)) + 2
+        ids = ids[:, : tf.minimum(max_chars, longest + spare)]
+    return tf.reshape(ids, tf.concat([tf.shape(words), [tf.shape(ids)[1]]], axis=0))
+
+
+def vocabulary_table(words: Sequence[str], unknown: int) -> tf.lookup.StaticHashTable:
+    """A table from words to their numbers + 1, with that of `<UNK>` for the others.
+
+    Args:
+        words: The vocabulary in order.
+        unknown: The number of `<UNK>`.
+
+    >>> table = vocabulary_table(["<S>", "</S>", "<UNK>", "a"], unknown=2)
+    >>> table.lookup(tf.constant([["a", "b"]])).numpy()
+    array([[4, 3]], dtype=int32)
+    """
+    with tf.init_scope():
+        numbers = tf.range(1, len(words) + 1)
+        pairs = tf.lookup.KeyValueTensorInitializer(tf.constant(list(words)), numbers)
+        return tf.lookup.StaticHashTable(pairs, unknown + 1)
