@@ -1,0 +1,220 @@
+"""AI2's `lm_weights.hdf5`: one table of entries, read and written by the same lines."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Iterator
+
+import h5py
+import keras
+import numpy as np
+
+from keras_elmo.atomic import written_beside
+from keras_elmo.errors import FormatError
+from keras_elmo.layers.bilm import BiLM
+from keras_elmo.layers.character_encoder import CharacterEncoder
+
+# All names that AI2's code gives; which of them a model has, its options decide.
+_KNOWN = re.compile(
+    r"char_embed|embedding|CNN(_high_\d+|_proj)?/[Wb]_\w+"
+    r"|RNN_[01]/RNN/(MultiRNNCell/Cell\d+/)?LSTMCell/(W_0|B|W_P_0)"
+)
+
+
+@dataclasses.dataclass
+class Entry:
+    """One data set of the file, and the variables that hold the same numbers.
+
+    Attributes:
+        name: The data set's path in the file, as written.
+        shape: Its shape.
+        variables: Laid on top of one another along axis 0 they give the data set,
+            but for its shape.
+        why: What the shape follows from.
+        alias: Another path that is read where `name` is absent.
+        skipped_rows: Leading rows of the variable that the file leaves out.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    variables: list[keras.Variable]
+    why: str
+    alias: str | None = None
+    skipped_rows: int = 0
+
+    def assign(self, array: np.ndarray):
+        """Give the variables the numbers of `array`."""
+        if self.skipped_rows:
+            zeros = np.zeros((self.skipped_rows, *self.shape[1:]), array.dtype)
+            array = np.concatenate([zeros, array])
+        start = 0
+        rows = array if len(self.variables) > 1 else None
+        for variable in self.variables:
+            if rows is None:
+                variable.assign(array.reshape(variable.shape))
+                continue
+            size = variable.shape[0]
+            variable.assign(rows[start : start + size])
+            start += size
+
+    def value(self) -> np.ndarray:
+        """The data set's numbers, float32."""
+        arrays = [keras.ops.convert_to_numpy(v) for v in self.variables]
+        array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        return array[self.skipped_rows :].reshape(self.shape).astype("float32")
+
+
+def encoder_entries(encoder: CharacterEncoder) -> Iterator[Entry]:
+    """The entries of a built character encoder."""
+    cnn = encoder.char_cnn
+    yield Entry(
+        "char_embed", tuple(cnn.embedding.shape), [cnn.embedding], "char_cnn.embedding"
+    )
+    for i, (kernel, bias) in enumerate(zip(cnn.kernels, cnn.biases, strict=True)):
+        why = f"char_cnn.filters[{i}]"
+        yield Entry(f"CNN/W_cnn_{i}", (1, *kernel.shape), [kernel], why)
+        yield Entry(f"CNN/b_cnn_{i}", tuple(bias.shape), [bias], why)
+    blocks = encoder.highway.blocks if encoder.highway is not None else []
+    for i, block in enumerate(blocks):
+        names = ("W_carry", "b_carry", "W_transform", "b_transform")
+        for name, variable in zip(names, block, strict=True):
+            path = f"CNN_high_{i}/{name}"
+            yield Entry(path, tuple(variable.shape), [variable], "char_cnn.filters")
+    if encoder.projection is not None:
+        kernel, bias = encoder.projection.kernel, encoder.projection.bias
+        why = "char_cnn.filters, lstm.projection_dim"
+        yield Entry("CNN_proj/W_proj", tuple(kernel.shape), [kernel], why)
+        yield Entry("CNN_proj/b_proj", tuple(bias.shape), [bias], why)
+
+
+def embedding_entries(embedding: keras.layers.Embedding) -> Iterator[Entry]:
+    """The entry of a built word embedding, whose row 0 is the padding's zeros."""
+    variable = embedding.embeddings
+    shape = (variable.shape[0] - 1, variable.shape[1])
+    why = "words in the vocabulary, lstm.projection_dim"
+    yield Entry("embedding", shape, [variable], why, skipped_rows=1)
+
+
+def bilm_entries(bilm: BiLM) -> Iterator[Entry]:
+    """The entries of a built biLM."""
+    for number, stack in enumerate((bilm.forward_stack, bilm.backward_stack)):
+        for layer, lstm in enumerate(stack.lstms):
+            root = f"RNN_{number}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
+            # bilm's reader asks for the cell's number always, its writer leaves it
+            # out where there is one layer.
+            alias = f"RNN_{number}/RNN/LSTMCell" if len(stack.lstms) == 1 else None
+            inputs, gates = lstm.kernel.shape
+            table = [
+                (
+                    "W_0",
+                    (inputs + lstm.output_dim, gates),
+                    [lstm.kernel, lstm.recurrent_kernel],
+                ),
+                ("B", (gates,), [lstm.bias]),
+            ]
+            if lstm.projection_kernel is not None:
+                kernel = lstm.projection_kernel
+                table.append(("W_P_0", tuple(kernel.shape), [kernel]))
+            for name, shape, variables in table:
+                yield Entry(
+                    f"{root}/{name}",
+                    shape,
+                    variables,
+                    "lstm.dim, lstm.projection_dim",
+                    alias=f"{alias}/{name}" if alias else None,
+                )
+
+
+def read_weights(
+    path: str | os.PathLike, entries: Iterable[Entry], ignored: Iterable[str] = ()
+):
+    """Fill built layers from a file of AI2's, one matrix at a time.
+
+    Args:
+        path: An HDF5 file.
+        entries: What it should hold; nothing is assigned unless all of it fits.
+        ignored: Names, or beginnings of names, that may be there and are not used.
+
+    Raises:
+        FormatError: Not HDF5, cut off, or data sets that are missing, unexpected, of
+            another shape or not finite numbers: all of them in one message.
+        OSError: The file cannot be opened.
+    """
+    entries = list(entries)
+    with open_hdf5(path) as file:
+        found = data_sets(file)
+        names = [_name_in(found, entry) for entry in entries]
+        problems = list(_problems(found, entries, names, tuple(ignored)))
+        if problems:
+            raise FormatError(f"{path}: " + " ".join(problems))
+        for entry, name in zip(entries, names, strict=True):
+            try:
+                array = file[name][...]
+            except OSError as error:
+                raise FormatError(f"{path}: {name}: cannot be read: {error}") from error
+            if not np.isfinite(array).all():
+                bad = array[~np.isfinite(array)].flat[0]
+                raise FormatError(
+                    f"{path}: {name}: expected finite numbers, found {bad}."
+                )
+            entry.assign(array)
+
+
+def write_weights(path: str | os.PathLike, entries: Iterable[Entry], dtype="float32"):
+    """Write a file that AI2's code reads; it appears whole or not at all.
+
+    Args:
+        path: Where; an existing file is replaced.
+        entries: What.
+        dtype: `"float32"`, exact, or `"float16"`, half the size.
+    """
+    with written_beside(path) as beside, h5py.File(beside, "w") as file:
+        for entry in entries:
+            value = entry.value().astype(dtype)
+            file.create_dataset(entry.name, data=value, track_times=False)
+
+
+def open_hdf5(path: str | os.PathLike) -> h5py.File:
+    """Open for reading; what is not HDF5, or not all of it, is a `FormatError`."""
+    with open(path, "rb"):  # the ordinary error where it is absent or forbidden
+        pass
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise FormatError(
+            f"{path}: expected a whole HDF5 file, found: {error}."
+        ) from error
+
+
+def data_sets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """All data sets of an open file by their path."""
+    found = {}
+
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item
+
+    file.visititems(visit)
+    return found
+
+
+def _name_in(found, entry):
+    if entry.name not in found and entry.alias in found:
+        return entry.alias
+    return entry.name
+
+
+def _problems(found, entries, names, ignored):
+    for entry, name in zip(entries, names, strict=True):
+        expected = f"{name}: expected shape {entry.shape} ({entry.why})"
+        if name not in found:
+            yield f"{expected}, found nothing."
+        elif found[name].shape != entry.shape:
+            yield f"{expected}, found {found[name].shape}."
+        elif found[name].dtype.kind != "f":
+            yield f"{name}: expected floats, found {found[name].dtype}."
+    for name in sorted(set(found) - set(names)):
+        if not name.startswith(ignored or ("\0",)):
+            hint = "not in these options" if _KNOWN.fullmatch(name) else "unknown"
+            shape = found[name].shape
+            yield f"{name}: expected no such data set ({hint}), found shape {shape}."
