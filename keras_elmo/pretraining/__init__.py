@@ -1,0 +1,1 @@
+"""Pre-training a biLM: text, sampling, the language model, training, evaluation."""
