@@ -1,0 +1,158 @@
+"""From what a user writes on a command line to a model: the one place that knows."""
+
+import os
+import tempfile
+import zipfile
+
+import keras
+
+from keras_elmo.elmo_layer import ElmoLayer, load_ai2
+from keras_elmo.errors import FormatError
+from keras_elmo.presets.catalog import PRESETS
+
+FORMS = (
+    f"a preset's name ({', '.join(PRESETS)}), a preset's folder, a folder or ZIP "
+    "archive with options.json and one .hdf5 file, OPTIONS.json,WEIGHTS.hdf5, or a "
+    ".keras file"
+)
+
+
+def load_model(source: str | os.PathLike) -> ElmoLayer | keras.Model:
+    """Load a model from any of the forms in which ELMo models come.
+
+    Args:
+        source: A preset's name; the folder of a preset or of a training run; AI2's pair
+            as `OPTIONS,WEIGHTS`; a folder or a ZIP archive as in the NLPL repository
+            (`options.json`, one `.hdf5` file, perhaps others); a `.keras` file.
+
+    Returns:
+        A built `ElmoLayer`; of a `.keras` file the model in it.
+
+    Raises:
+        FormatError: A file that does not hold what it should.
+        FileNotFoundError: None of these.
+
+    >>> load_model("elmo_tiny_en").bilm.num_layers
+    2
+    """
+    source = os.fspath(source)
+    if source in PRESETS:
+        return ElmoLayer.from_preset(source)
+    if os.path.isdir(source):
+        return _load_folder(source, source)
+    if zipfile.is_zipfile(source):
+        if source.endswith(".keras"):
+            return _load_keras(source)
+        return _load_archive(source)
+    if os.path.exists(source):
+        raise FormatError(f"{source}: expected {FORMS}, found another file.")
+    if source.count(",") == 1:
+        return _load_pair(*source.split(","))
+    raise FileNotFoundError(f"{source}: expected {FORMS}, found nothing of that name.")
+
+
+def load_elmo(source: str | os.PathLike) -> ElmoLayer:
+    """As `load_model`, for what needs the layer itself.
+
+    A `.keras` file is searched for its one `ElmoLayer`.
+
+    Raises:
+        FormatError: A `.keras` file with none, or with several.
+    """
+    model = load_model(source)
+    if isinstance(model, ElmoLayer):
+        return model
+    found = elmo_layers(model)
+    if len(found) != 1:
+        raise FormatError(
+            f"{source}: expected a model with one ElmoLayer, found {len(found)}."
+        )
+    return found[0]
+
+
+def elmo_layers(model: keras.Model) -> list[ElmoLayer]:
+    """The `ElmoLayer`s of a model, those of models within it too."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, ElmoLayer):
+            found.append(layer)
+        elif isinstance(layer, keras.Model):
+            found += elmo_layers(layer)
+    return found
+
+
+def model_name(source: str | os.PathLike) -> str:
+    """What to call a model that was loaded from `source`.
+
+    >>> model_name("models/144.zip"), model_name("a/options.json,a/weights.hdf5")
+    ('144', 'weights')
+    """
+    last = os.fspath(source).split(",")[-1].rstrip("/\\") or "model"
+    name = os.path.basename(os.path.abspath(last))
+    return name if os.path.isdir(last) else os.path.splitext(name)[0]
+
+
+def _load_folder(folder, called):
+    if os.path.exists(os.path.join(folder, "preset.json")):
+        return ElmoLayer.from_preset(folder)
+    weights = sorted(
+        name
+        for name in os.listdir(folder)
+        if name.endswith((".hdf5", ".h5")) and name != "softmax.hdf5"
+    )
+    options = os.path.join(folder, "options.json")
+    if not os.path.exists(options) or len(weights) != 1:
+        found = ", ".join(sorted(os.listdir(folder))[:8]) or "nothing"
+        raise FormatError(
+            f"{called}: expected options.json and one .hdf5 file, found {found}."
+        )
+    vocabulary = os.path.join(folder, "vocab.txt")
+    return _load_pair(
+        options,
+        os.path.join(folder, weights[0]),
+        vocabulary if os.path.exists(vocabulary) else None,
+    )
+
+
+def _load_pair(options, weights, vocabulary=None):
+    try:
+        return load_ai2(options, weights, vocabulary_file=vocabulary)
+    except FormatError:
+        raise
+    except ValueError as error:  # word input without a vocabulary
+        raise FormatError(f"{options}: {error}") from error
+
+
+def _load_archive(path):
+    with tempfile.TemporaryDirectory(prefix="keras_elmo-") as folder:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                # Flat, by the last part of the name: some archives have a folder, and
+                # no name can then lead outside.
+                name = os.path.basename(member.filename)
+                if name.endswith((".json", ".hdf5", ".h5", "vocab.txt")):
+                    with (
+                        archive.open(member) as packed,
+                        open(os.path.join(folder, name), "wb") as file,
+                    ):
+                        while block := packed.read(1 << 20):
+                            file.write(block)
+        try:
+            return _load_folder(folder, path)
+        except FormatError as error:
+            # The user knows the archive, not where it was unpacked.
+            text = str(error).replace(folder + os.sep, f"{path}/")
+            raise FormatError(text) from error
+
+
+def _load_keras(path):
+    try:
+        model = keras.models.load_model(path)
+    except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise FormatError(
+            f"{path}: expected a Keras model, found: {reason[:300]}"
+        ) from error
+    if not elmo_layers(model):
+        raise FormatError(f"{path}: expected a model with an ElmoLayer, found none.")
+    return model

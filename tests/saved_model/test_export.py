@@ -1,0 +1,203 @@
+"""An exported model: what it answers, what it holds, and where it appears."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_elmo
+from tests.helpers import GOLDEN
+
+SENTENCES = ["The  cat sat\ton the mat .", "", "Züge"]
+WORDS = np.array(
+    [["The", "cat", "sat", "on", "the", "mat", "."], [""] * 7, ["Züge"] + [""] * 6]
+)
+
+
+def load(case="tiny", **layer_arguments):
+    folder = GOLDEN / case
+    if case == "token_input":
+        layer_arguments |= {
+            "embedding_file": folder / "vocab_embedding.hdf5",
+            "vocabulary_file": folder / "vocab.txt",
+        }
+    return keras_elmo.load_ai2(
+        folder / "options.json", folder / "lm_weights.hdf5", **layer_arguments
+    )
+
+
+@pytest.fixture(scope="module")
+def elmo():
+    return load()
+
+
+@pytest.fixture(scope="module")
+def exported(elmo, tmp_path_factory):
+    base = tmp_path_factory.mktemp("models") / "tiny"
+    return tf.saved_model.load(keras_elmo.export_saved_model(elmo, base))
+
+
+def assert_answers(outputs, elmo):
+    layers = elmo.all_layers(WORDS).numpy()
+    mixed = elmo(WORDS).numpy()
+    lengths = np.array([7, 0, 1])
+    np.testing.assert_array_equal(outputs["lengths"], lengths)
+    np.testing.assert_allclose(outputs["word_emb"], layers[:, 0, :, :14], atol=1e-6)
+    for i in range(1, layers.shape[1]):
+        np.testing.assert_allclose(outputs[f"lstm_outputs{i}"], layers[:, i], atol=1e-6)
+    np.testing.assert_allclose(outputs["elmo"], mixed, atol=1e-6)
+    mean = mixed.sum(axis=1) / np.maximum(lengths, 1)[:, None]
+    np.testing.assert_allclose(outputs["default"], mean, atol=1e-6)
+    for name, value in outputs.items():
+        assert value.dtype == (tf.int32 if name == "lengths" else tf.float32)
+
+
+@pytest.mark.parametrize("signature", ["default", "serving_default"])
+def test_strings_are_split_and_embedded(exported, elmo, signature):
+    outputs = exported.signatures[signature](strings=tf.constant(SENTENCES))
+    assert_answers(outputs, elmo)
+
+
+def test_tokens_end_where_sequence_len_says(exported, elmo):
+    # What a server pads with is the first element; it must not matter.
+    padded = np.array(
+        [list(WORDS[0]), ["x"] * 7, ["Züge"] * 7],
+    )
+    outputs = exported.signatures["tokens"](
+        tokens=tf.constant(padded), sequence_len=tf.constant([7, 0, 1])
+    )
+    assert_answers(outputs, elmo)
+
+
+def test_signatures_have_the_names_of_tf_hubs_elmo(exported):
+    signatures = exported.signatures
+    assert set(signatures) == {"default", "tokens", "serving_default"}
+    names = {"word_emb", "lstm_outputs1", "lstm_outputs2", "elmo", "default", "lengths"}
+    for signature in signatures.values():
+        assert set(signature.structured_outputs) == names
+    assert list(signatures["default"].structured_input_signature[1]) == ["strings"]
+    assert set(signatures["tokens"].structured_input_signature[1]) == {
+        "tokens",
+        "sequence_len",
+    }
+
+
+@pytest.mark.parametrize("words", [0, 1, 3])
+def test_no_sentences_and_no_words_are_answered(exported, words):
+    outputs = exported.signatures["tokens"](
+        tokens=tf.zeros((0, words), tf.string), sequence_len=tf.zeros((0,), tf.int32)
+    )
+    assert outputs["elmo"].shape == (0, words, 28)
+    outputs = exported.signatures["default"](strings=tf.zeros((0,), tf.string))
+    assert outputs["default"].shape == (0, 28)
+
+
+def test_a_different_number_of_lengths_is_told(exported):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="same number of rows"):
+        exported.signatures["tokens"](
+            tokens=tf.constant([["a"]]), sequence_len=tf.constant([1, 1])
+        )
+
+
+@pytest.mark.parametrize(
+    "layer_arguments",
+    [
+        {"num_representations": 2},
+        {"use_top_only": True},
+        {"do_layer_norm": True},
+        {"dtype": "mixed_bfloat16"},
+        {"keep_sentence_boundaries": True},
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_every_kind_of_layer_is_exported(tmp_path, layer_arguments):
+    elmo = load(**layer_arguments)
+    model = tf.saved_model.load(keras_elmo.export_saved_model(elmo, tmp_path / "m"))
+    outputs = model.signatures["default"](strings=tf.constant(SENTENCES))
+    vectors = keras.tree.flatten(elmo(WORDS))
+    if elmo.keep_sentence_boundaries:  # the signatures give words alone
+        vectors = [v[:, 1:8] for v in vectors]
+    for i, vector in enumerate(vectors):
+        name = "elmo" if i == 0 else f"elmo_{i + 1}"
+        expected = keras.ops.convert_to_numpy(keras.ops.cast(vector, "float32"))
+        actual = outputs[name].numpy()
+        for row, length in enumerate([7, 0, 1]):
+            np.testing.assert_allclose(
+                actual[row, :length], expected[row, :length], atol=1e-6
+            )
+            assert not actual[row, length:].any()
+
+
+def test_word_input_is_exported_with_its_vocabulary(tmp_path):
+    elmo = load("token_input")
+    model = tf.saved_model.load(keras_elmo.export_saved_model(elmo, tmp_path / "m"))
+    outputs = model.signatures["default"](strings=tf.constant(SENTENCES))
+    assert_answers(outputs, elmo)
+
+
+def test_a_state_is_not_exported(tmp_path, elmo):
+    stateful = load(stateful=True)
+    stateful(WORDS)
+    before = [v.numpy() for v in keras.tree.flatten(stateful._state.variables)]
+    model = tf.saved_model.load(keras_elmo.export_saved_model(stateful, tmp_path / "m"))
+    for _ in range(2):
+        outputs = model.signatures["default"](strings=tf.constant(SENTENCES))
+        assert_answers(outputs, elmo)
+    after = [v.numpy() for v in keras.tree.flatten(stateful._state.variables)]
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_tagger_is_exported_with_its_own_names(tmp_path, elmo):
+    words = keras.Input((None,), dtype="string", name="words")
+    lengths = keras.Input((), dtype="int32", name="lengths")
+    scores = keras.layers.Dense(3, name="tags")(elmo(words, lengths=lengths))
+    model = keras.Model({"words": words, "lengths": lengths}, scores)
+    folder = keras_elmo.export_saved_model(model, tmp_path / "tagger")
+    loaded = tf.saved_model.load(folder)
+    feed = {"words": tf.constant(WORDS), "lengths": tf.constant([7, 0, 1])}
+    (outputs,) = loaded.signatures["serving_default"](**feed).values()
+    np.testing.assert_allclose(outputs, model(feed), atol=1e-6)
+
+
+def test_each_variable_is_stored_once(tmp_path, elmo):
+    folder = keras_elmo.export_saved_model(elmo, tmp_path / "m")
+    stored = os.path.getsize(f"{folder}/variables/variables.data-00000-of-00001")
+    held = sum(variable.numpy().nbytes for variable in elmo.variables)
+    assert held <= stored < 1.1 * held
+
+
+def test_versions_count_up_and_are_never_overwritten(tmp_path, elmo):
+    base = tmp_path / "tiny"
+    assert keras_elmo.export_saved_model(elmo, base) == str(base / "1")
+    assert keras_elmo.export_saved_model(elmo, base, version=7) == str(base / "7")
+    assert keras_elmo.export_saved_model(elmo, str(base)) == str(base / "8")
+    before = (base / "7" / "saved_model.pb").read_bytes()
+    with pytest.raises(FileExistsError, match="7: expected a new version"):
+        keras_elmo.export_saved_model(elmo, base, version=7)
+    assert (base / "7" / "saved_model.pb").read_bytes() == before
+    assert sorted(os.listdir(base)) == ["1", "7", "8"]
+
+
+def test_a_failed_export_leaves_nothing(tmp_path, elmo, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        keras_elmo.export_saved_model(elmo, tmp_path / "m")
+    assert os.listdir(tmp_path / "m") == []
+
+
+@pytest.mark.parametrize("version", [0, -1, "2", 1.5])
+def test_a_version_is_a_whole_number(tmp_path, elmo, version):
+    with pytest.raises(ValueError, match="expected version to be an int >= 1"):
+        keras_elmo.export_saved_model(elmo, tmp_path, version=version)
+
+
+def test_a_model_without_weights_is_refused(tmp_path, elmo):
+    layer = keras_elmo.ElmoLayer.from_config(elmo.get_config())
+    with pytest.raises(ValueError, match="expected a built model"):
+        keras_elmo.export_saved_model(layer, tmp_path)
