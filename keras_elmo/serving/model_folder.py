@@ -1,0 +1,92 @@
+"""A model's base folder as a server reads it: versions, signatures, the model."""
+
+import os
+from pathlib import Path
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+
+from keras_elmo.errors import FormatError
+
+
+def version_folders(base_folder: str | os.PathLike) -> dict[int, Path]:
+    """Find the versions in a model's base folder.
+
+    Args:
+        base_folder: Folder. Children whose whole name is an integer count.
+
+    Returns:
+        Version folders by number.
+
+    Raises:
+        OSError: if the folder is missing.
+
+    >>> version_folders("models/elmo_tiny_en")
+    {1: PosixPath('models/elmo_tiny_en/1')}
+    """
+    return {
+        int(child.name): child
+        for child in sorted(Path(base_folder).iterdir())
+        if _is_version(child.name) and child.is_dir()
+    }
+
+
+def read_signatures(folder: Path) -> dict:
+    """Read the signatures of a SavedModel from its file.
+
+    Args:
+        folder: Version folder.
+
+    Returns:
+        `SignatureDef`s by name, those for TensorFlow's own use included.
+
+    Raises:
+        FormatError: if the folder holds no SavedModel for serving.
+
+    >>> sorted(read_signatures(Path("models/elmo_tiny_en/1")))[:2]
+    ['__saved_model_init_op', 'default']
+    """
+    path = folder / "saved_model.pb"
+    if not path.is_file():
+        found = ", ".join(sorted(os.listdir(folder))) or "nothing"
+        raise FormatError(f"{folder}: expected saved_model.pb, found: {found}.")
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    except DecodeError as error:
+        raise FormatError(f"{path}: expected a SavedModel, found: {error}.") from error
+    for graph in saved_model.meta_graphs:
+        if list(graph.meta_info_def.tags) == ["serve"]:
+            return dict(graph.signature_def)
+    found = [list(graph.meta_info_def.tags) for graph in saved_model.meta_graphs]
+    raise FormatError(f'{path}: expected a graph with the tag "serve", found: {found}.')
+
+
+def load(folder: Path):
+    """Load a SavedModel.
+
+    Args:
+        folder: Version folder.
+
+    Returns:
+        The object that TensorFlow makes of it, with its `signatures`.
+
+    Raises:
+        FormatError: if TensorFlow can not load it.
+
+    >>> model = load(Path("models/elmo_tiny_en/1"))
+    >>> model.signatures["default"](strings=tf.constant(["a b"]))["elmo"].shape
+    TensorShape([1, 2, 32])
+    """
+    try:
+        return tf.saved_model.load(os.fspath(folder))
+    except Exception as error:  # TensorFlow has no error of its own for this.
+        first_line = f"{error}".partition("\n")[0]
+        raise FormatError(
+            f"{folder}: expected a SavedModel that TensorFlow loads, found: "
+            f"{type(error).__name__}: {first_line}"
+        ) from error
+
+
+def _is_version(name):
+    return name.isascii() and name.isdigit() and int(name) < 2**63

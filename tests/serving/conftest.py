@@ -1,0 +1,87 @@
+"""A toy model with the signatures of an exported ElmoLayer, and a server of it."""
+
+import grpc
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from keras_elmo.serving import ElmoClient, ModelServer
+
+WIDTH = 16
+
+
+def vectors_of(tokens, lengths):
+    """Vectors of words that depend on nothing but the word."""
+    steps = tf.shape(tokens)[1]
+    tf.debugging.assert_less_equal(
+        tf.reduce_max(lengths), steps, message="sequence_len is larger than time"
+    )
+    mask = tf.sequence_mask(lengths, steps, tf.float32)[:, :, None]
+    number = tf.strings.to_hash_bucket_fast(tokens, 1000)
+    base = tf.cast(number, tf.float32)[:, :, None] / 1000
+    word_emb = mask * base * tf.range(1.0, WIDTH + 1)  # (B, T, P)
+    layer = tf.concat([word_emb, -word_emb], -1)  # (B, T, 2P)
+    count = tf.maximum(tf.cast(lengths, tf.float32), 1.0)[:, None]
+    return {
+        "word_emb": word_emb,
+        "lstm_outputs1": layer,
+        "lstm_outputs2": 2 * layer,
+        "elmo": 3 * layer,
+        "default": tf.reduce_sum(3 * layer, 1) / count,
+        "lengths": lengths,
+    }
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string, "strings")])
+def default(strings):
+    words = tf.strings.split(strings)
+    lengths = tf.cast(words.row_lengths(), tf.int32)
+    return vectors_of(words.to_tensor(""), lengths)
+
+
+@tf.function(
+    input_signature=[
+        tf.TensorSpec([None, None], tf.string, "tokens"),
+        tf.TensorSpec([None], tf.int32, "sequence_len"),
+    ]
+)
+def tokens(tokens, sequence_len):
+    return vectors_of(tokens, sequence_len)
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string, "strings")])
+def read_file(strings):
+    return {"content": tf.io.read_file(strings[0])[None]}
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory):
+    module = tf.Module()
+    signatures = {
+        "default": default,
+        "serving_default": default,
+        "tokens": tokens,
+        "read_file": read_file,
+    }
+    base = tmp_path_factory.mktemp("models") / "toy"
+    tf.saved_model.save(module, str(base / "1"), signatures=signatures)
+    return base
+
+
+@pytest.fixture(scope="session")
+def server(base_folder):
+    with ModelServer(base_folder, port=0) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stub(server):
+    options = [("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(server.address, options=options) as channel:
+        yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def client(server):
+    with ElmoClient(server.address, "toy") as client:
+        yield client

@@ -1,0 +1,83 @@
+"""The command `keras-elmo query`."""
+
+import argparse
+import io
+import json
+
+import pytest
+
+from keras_elmo.cli import query, serve
+from keras_elmo.errors import FormatError
+from keras_elmo.serving import ServingError
+
+
+@pytest.fixture
+def ask(server, capsys):
+    def run(*arguments):
+        parser = argparse.ArgumentParser()
+        query.add_parser(parser.add_subparsers())
+        args = parser.parse_args(["query", server.address, *arguments, "--model=toy"])
+        args.run(args)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_words_stand_beside_their_vectors(ask, client):
+    first, second = client.embed(["a cat"])[0]
+    assert ask("a cat", "") == (
+        "a cat  (2, 32)\n"
+        f"  a    {first[0]:7.4f} {first[1]:7.4f} {first[2]:7.4f} ...\n"
+        f"  cat  {second[0]:7.4f} {second[1]:7.4f} {second[2]:7.4f} ...\n"
+        "  (0, 32)\n"
+    )
+
+
+def test_both_signatures_print_the_same(ask):
+    assert ask("a cat", "--signature", "tokens") == ask("a cat")
+
+
+def test_another_output_can_be_printed(ask, client):
+    vector = client.embed(["a cat"], "default")[0]
+    first = " ".join(f"{x:7.4f}" for x in vector[:3])
+    assert ask("a cat", "--output=default") == f"a cat  (32,)\n  {first} ...\n"
+    assert ask("a cat", "--output=lengths") == "a cat  ()\n   2.0000\n"
+
+
+def test_json_is_one_object_with_all_numbers(ask, client):
+    found = json.loads(ask("a cat", "hi", "--json"))
+    assert (found["model"], found["output"]) == ("toy", "elmo")
+    assert [s["tokens"] for s in found["sentences"]] == [["a", "cat"], ["hi"]]
+    for sentence, array in zip(
+        found["sentences"], client.embed(["a cat", "hi"]), strict=True
+    ):
+        assert sentence["shape"] == list(array.shape)
+        assert sentence["vectors"] == array.tolist()
+
+
+def test_without_arguments_lines_of_standard_input_are_asked(ask, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("a cat\nhi"))
+    assert ask() == ask("a cat", "hi")
+
+
+def test_words_that_only_the_model_tells_apart_are_numbered(ask):
+    assert ask("a\u00a0cat").splitlines()[1].startswith("  0  ")
+
+
+def test_text_that_is_not_utf8_is_an_error(ask):
+    with pytest.raises(FormatError, match="expected UTF-8"):
+        ask("a \udcff")
+
+
+def test_a_refusal_is_a_serving_error(ask):
+    with pytest.raises(ServingError, match="output tensor alias not found"):
+        ask("a cat", "--output=nothing")
+
+
+@pytest.mark.parametrize("module", [query, serve])
+def test_help_ends_with_an_example(module, capsys):
+    parser = argparse.ArgumentParser()
+    module.add_parser(parser.add_subparsers())
+    with pytest.raises(SystemExit, match="0"):
+        parser.parse_args([module.__name__.rpartition(".")[2], "-h"])
+    assert "example: keras-elmo" in capsys.readouterr().out

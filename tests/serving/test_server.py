@@ -1,0 +1,106 @@
+"""Loading a model, opening and closing the port."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from keras_elmo.errors import FormatError
+from keras_elmo.serving import ElmoClient, ModelServer, ServingError
+from keras_elmo.serving.model_folder import version_folders
+
+LOOPBACK = {  # As /proc/net writes 127.0.0.1, the same as IPv6, and ::1.
+    "0100007F",
+    "0000000000000000FFFF00000100007F",
+    "00000000000000000000000001000000",
+}
+
+
+def listening():
+    """`(address, port)` of each TCP socket that this process listens on."""
+    links = (os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir())
+    own = {link.rpartition("socket:")[2].strip("[]") for link in links}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in own:
+                address, _, port = fields[1].rpartition(":")
+                yield address, int(port, 16)
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")
+def test_nothing_listens_off_loopback(server):
+    found = list(listening())
+    assert int(server.address.rpartition(":")[2]) in {port for _, port in found}
+    assert {address for address, _ in found} <= LOOPBACK
+
+
+def test_the_name_is_the_folders_and_the_port_is_real(server):
+    host, _, port = server.address.rpartition(":")
+    assert (host, server.model_name, server.version) == ("127.0.0.1", "toy", 1)
+    assert int(port) > 0
+
+
+def test_the_highest_version_is_served(base_folder, tmp_path):
+    base = tmp_path / "elmo.v1"
+    for name in ("2", "00000010", "9", "3.tmp", ".4", "x11", "9" * 30):
+        shutil.copytree(base_folder / "1", base / name)
+    (base / "12").write_text("a file")
+    assert sorted(version_folders(base)) == [2, 9, 10]
+    with ModelServer(base, port=0) as server:
+        assert (server.model_name, server.version) == ("elmo.v1", 10)
+        with ElmoClient(server.address, "elmo.v1", version=10) as client:
+            assert client.embed(["a b"])[0].shape == (2, 32)
+
+
+def test_a_missing_folder_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        ModelServer(tmp_path / "nowhere")
+
+
+def test_a_folder_without_versions_is_named(tmp_path):
+    (tmp_path / "variables").mkdir()
+    with pytest.raises(FormatError, match=f"{tmp_path}: expected .* found: variables"):
+        ModelServer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        ({}, "1: expected saved_model.pb, found: nothing"),
+        ({"saved_model.pb": b"\xff\xff"}, "saved_model.pb: expected a SavedModel"),
+        ({"saved_model.pb": b""}, 'expected a graph with the tag "serve"'),
+    ],
+)
+def test_a_version_that_is_no_saved_model_is_named(tmp_path, files, message):
+    (tmp_path / "1").mkdir()
+    for name, content in files.items():
+        (tmp_path / "1" / name).write_bytes(content)
+    with pytest.raises(FormatError, match=message):
+        ModelServer(tmp_path)
+
+
+def test_a_version_that_does_not_load_is_named(base_folder, tmp_path):
+    shutil.copytree(base_folder / "1", tmp_path / "1")
+    (tmp_path / "1" / "variables" / "variables.index").write_bytes(b"cut")
+    with pytest.raises(FormatError, match="1: expected a SavedModel that TensorFlow"):
+        ModelServer(tmp_path)
+
+
+def test_a_taken_port_is_an_os_error(server, base_folder):
+    port = int(server.address.rpartition(":")[2])
+    with pytest.raises(OSError, match=f"127.0.0.1:{port}: can not listen"):
+        ModelServer(base_folder, port=port).start()
+
+
+def test_a_stopped_server_is_away_and_can_start_again(base_folder):
+    server = ModelServer(base_folder, port=0)
+    for _ in range(2):
+        server.start()
+        with ElmoClient(server.address, "toy") as client:
+            assert client.embed(["a"])
+            server.stop()
+            server.wait()  # Returns at once.
+            with pytest.raises(ServingError, match="UNAVAILABLE"):
+                client.embed(["a"])
