@@ -130,6 +130,8 @@ def _load_archive(path):
                 # Flat, by the last part of the name: some archives have a folder, and
                 # no name can then lead outside.
                 name = os.path.basename(member.filename)
+                if name.startswith("."):  # macOS packs such a shadow of each file
+                    continue
                 if name.endswith((".json", ".hdf5", ".h5", "vocab.txt")):
                     with (
                         archive.open(member) as packed,

@@ -110,3 +110,14 @@ def test_mixed_vectors_and_penalty(case, kind, layer_arguments):
         if kind != "top":
             penalty = golden[f"stateless_{k}_reg_{kind}"]
             np.testing.assert_allclose(float(elmo.losses[0]), penalty, rtol=1e-6)
+
+
+def test_weights_that_bilm_dumped_after_training():
+    folder = GOLDEN / "lm" / "dumped"
+    elmo = keras_elmo.load_ai2(folder / "options.json", folder / "lm_weights.hdf5")
+    golden = np.load(folder / "expected.npz")
+    ids, lengths = golden["ids"][:, 1:-1].copy(), golden["lengths"]
+    for row, length in enumerate(lengths):
+        ids[row, length:] = 0
+    layers = elmo.all_layers(ids, lengths)
+    assert_same_at_words(layers, golden["lm_embeddings"], lengths)

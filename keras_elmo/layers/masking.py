@@ -12,8 +12,8 @@ class ApplyMask(keras.layers.Layer):
     `compute_mask`, which is given nothing else; it can call this one.
 
     Call arguments:
-        inputs: List of a float tensor of shape `(batch, time, dim)` and a bool tensor of
-            shape `(batch, time)`.
+        inputs: List of a float tensor of shape `(batch, time, dim)` and a bool
+            tensor of shape `(batch, time)`.
 
     Example:
 

@@ -63,6 +63,8 @@ def perplexities(
     def step(window, states):
         return model(window, states, carry_over_sentences=carry_state)
 
+    # Of itself TensorFlow warns where functions like this are made again and again.
+    step = step.get_concrete_function()
     total, tokens = np.zeros(2), 0
     widest = model.encoder.char_cnn.widest
     for window in windows(counted(), vocabulary, batch, UNROLL, widest, max_chars):

@@ -1,0 +1,74 @@
+"""The command `keras-elmo`: one module a command, none of which holds any logic."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from keras_elmo.cli._quiet import import_tensorflow
+from keras_elmo.errors import FormatError
+
+COMMANDS = (
+    "demo",
+    "inspect",
+    "embed",
+    "export",
+    "serve",
+    "query",
+    "vocab",
+    "pretrain",
+    "evaluate",
+)
+MODEL_HELP = (
+    "a preset's name (elmo_tiny_en) or folder, a folder or ZIP archive with "
+    "options.json and one .hdf5 file, OPTIONS.json,WEIGHTS.hdf5, or a .keras file"
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands.
+
+    >>> build_parser().parse_args(["demo"]).command
+    'demo'
+    """
+    parser = argparse.ArgumentParser(
+        prog="keras-elmo",
+        description="ELMo for Keras: contextual word vectors from a bidirectional "
+        "language model.",
+        epilog="example: keras-elmo demo",
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        importlib.import_module(f"keras_elmo.cli.{command}").add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Its arguments; those of the process where None.
+
+    Returns:
+        The exit status: 0 done, 1 an expected error, told in one line on stderr.
+        Wrong usage ends the process with 2.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        import_tensorflow()
+        return args.run(args) or 0
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has had enough of it; nothing is left to be said.
+        sys.stderr.close()
+        return 0
+    except (FormatError, OSError) as error:
+        print(f"keras-elmo: {_one_line(error)}", file=sys.stderr)
+        return 1
+
+
+def _one_line(error):
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())

@@ -1,0 +1,90 @@
+"""The command `keras-elmo serve`: answer requests for vectors by gRPC."""
+
+
+def add_parser(subparsers):
+    """Add the command to the parser of `keras-elmo`.
+
+    Args:
+        subparsers: What `argparse.ArgumentParser.add_subparsers` returned.
+
+    >>> add_parser(argparse.ArgumentParser().add_subparsers())
+    """
+    parser = subparsers.add_parser(
+        "serve", help="serve a model by gRPC, as TensorFlow Serving does"
+    )
+    parser.epilog = "example: keras-elmo serve elmo_tiny_en --port 8500"
+    parser.add_argument(
+        "base",
+        metavar="BASE",
+        help="a model's base folder, which holds exported versions (1, 2, ...); or "
+        "any other model: a preset's name or folder, OPTIONS,WEIGHTS, a .keras file, "
+        "which is exported into a temporary folder first",
+    )
+    parser.add_argument(
+        "--port", type=int, default=8500, help="TCP port, 0 for a free one (8500)"
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (127.0.0.1: this computer only)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Serve until SIGINT or SIGTERM; print one line once requests are answered.
+
+    Args:
+        args: `argparse.Namespace` with `base`, `port` and `host`.
+
+    Raises:
+        FormatError: if the model does not load.
+        OSError: if there is no such model, or the port is taken.
+    """
+    import signal
+    import tempfile
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="keras_elmo-") as folder:
+            _serve(args, folder)
+    except KeyboardInterrupt:
+        pass  # Being stopped is this command's normal end.
+
+
+def _serve(args, folder):
+    import os
+
+    from keras_elmo.serving.client import ElmoClient
+    from keras_elmo.serving.model_folder import version_folders
+    from keras_elmo.serving.server import ModelServer
+
+    base = args.base
+    if not (os.path.isdir(base) and version_folders(base)):
+        base = _export(base, folder)
+    with ModelServer(base, host=args.host, port=args.port) as server:
+        with ElmoClient(server.address, server.model_name) as client:
+            default = client.metadata().get("default", {"outputs": {}})
+            if "lengths" in default["outputs"]:  # an ELMo, not a model around one
+                client.embed(["warm up"])  # The first request is a slow one.
+        print(
+            f"serving {server.model_name} version {server.version} at {server.address}",
+            flush=True,
+        )
+        server.wait()
+
+
+def _export(source, folder):
+    """Export the model `source` below `folder`; returns its base folder."""
+    import os
+
+    from keras_elmo.cli._quiet import native_stderr_held
+    from keras_elmo.resolver import load_model, model_name
+    from keras_elmo.saved_model.writer import export_saved_model
+
+    model = load_model(source)
+    base = os.path.join(folder, model_name(source))
+    with native_stderr_held():
+        export_saved_model(model, base)
+    return base

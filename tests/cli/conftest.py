@@ -1,0 +1,45 @@
+"""Running commands within the test's own process."""
+
+import io
+import sys
+
+import pytest
+
+from keras_elmo import cli
+
+
+@pytest.fixture
+def command(capsys):
+    """A function of arguments that gives exit status, stdout and stderr."""
+
+    def run(*argv):
+        capsys.readouterr()
+        try:
+            status = cli.main([str(argument) for argument in argv])
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A function that puts a terminal in stderr's place and returns what it gets.
+
+    To be called in the test itself: before, pytest would put its own there again.
+    """
+
+    def put():
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "200")
+        stream = _Terminal()
+        monkeypatch.setattr(sys, "stderr", stream)
+        return stream.getvalue
+
+    return put
