@@ -9,7 +9,7 @@ from keras_elmo._version import __version__
 def _is_command() -> bool:
     """Whether this process is `keras-elmo` or `python -m keras_elmo`."""
     program = os.path.basename(sys.argv[0]) if sys.argv else ""
-    return program.startswith("keras-elmo") or (
+    return program in ("keras-elmo", "keras-elmo.exe", "keras-elmo-script.py") or (
         program == "-m" and "keras_elmo" in sys.orig_argv
     )
 

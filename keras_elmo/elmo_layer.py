@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_elmo.ai2.files import read_layers, write_layers
@@ -106,6 +107,23 @@ class ElmoLayer(keras.layers.Layer):
                 "ElmoLayer: expected num_representations >= 1, "
                 f"received {num_representations}."
             )
+        if max_batch_size < 1:
+            raise ValueError(
+                f"ElmoLayer: expected max_batch_size >= 1, received {max_batch_size}."
+            )
+        cnn = getattr(token_encoder, "char_cnn", None)
+        least = 3 if cnn is None else max(3, cnn.widest)
+        if max_chars_per_token < least:
+            raise ValueError(
+                f"ElmoLayer: expected max_chars_per_token >= {least} (the widest "
+                f"filter), received {max_chars_per_token}."
+            )
+        rows = getattr(token_encoder, "input_dim", None)
+        if None not in (vocabulary, rows) and rows != len(vocabulary) + 1:
+            raise ValueError(
+                f"ElmoLayer: expected an Embedding of {len(vocabulary) + 1} rows "
+                f"(words of the vocabulary, and padding), received {rows}."
+            )
         super().__init__(**kwargs)
         self.token_encoder = token_encoder
         self.bilm = bilm
@@ -122,7 +140,13 @@ class ElmoLayer(keras.layers.Layer):
         self.max_batch_size = max_batch_size
         self.seed = seed
         self.mixes = [
-            ScalarMix(do_layer_norm, use_top_only, l2_coef, dtype=self.dtype_policy)
+            ScalarMix(
+                do_layer_norm,
+                use_top_only,
+                l2_coef,
+                dtype=self.dtype_policy,
+                trainable=self.trainable,
+            )
             for _ in range(num_representations)
         ]
         self._dropouts = [
@@ -134,7 +158,6 @@ class ElmoLayer(keras.layers.Layer):
             for i in range(num_representations)
         ]
         self._apply_mask = ApplyMask(dtype=self.dtype_policy)
-        cnn = getattr(token_encoder, "char_cnn", None)
         spare = None if cnn is None else cnn.widest
         self.reader = WordReader(vocabulary, max_chars_per_token, spare)
         self._state = None
@@ -160,7 +183,7 @@ class ElmoLayer(keras.layers.Layer):
         self._freeze()
 
     def _freeze(self):
-        if self.fine_tune:
+        if self.fine_tune and self.trainable:
             return
         for layer in (self.token_encoder, self.bilm):
             layer.trainable = False
@@ -186,10 +209,12 @@ class ElmoLayer(keras.layers.Layer):
         if self.stateful:
             self._state = StateRows(self.bilm, self.max_batch_size)
 
-    def __call__(self, inputs, *args, **kwargs):
+    def __call__(self, inputs, lengths=None, **kwargs):
         # Before Keras converts them, and says less of what is wrong.
         check_form(inputs)
-        return super().__call__(inputs, *args, **kwargs)
+        if isinstance(lengths, (list, tuple)):
+            lengths = np.array(lengths)
+        return super().__call__(inputs, lengths=lengths, **kwargs)
 
     def call(self, inputs, lengths=None, training=None):
         layers, mask, words = self._compute_layers(
@@ -215,6 +240,11 @@ class ElmoLayer(keras.layers.Layer):
         TensorShape([1, 3, 3, 256])
         """
         check_form(inputs)
+        if keras.backend.is_keras_tensor(inputs):
+            raise ValueError(
+                "ElmoLayer.all_layers: expected an array or a tensor, received a Keras "
+                "tensor; in a functional model call the layer itself."
+            )
         inputs = ops.convert_to_tensor(inputs)
         if lengths is not None:
             lengths = ops.convert_to_tensor(lengths)
@@ -369,20 +399,24 @@ class ElmoLayer(keras.layers.Layer):
             directory: Made if absent. Files of the same names are replaced.
             dtype: `"float32"`, exact, or `"float16"`, half the size.
 
+        Raises:
+            ValueError: A layer without weights, another dtype, or a weight that is too
+                large for it.
+
         >>> elmo.save_to_preset("my_elmo")
         >>> sorted(os.listdir("my_elmo"))
         ['lm_weights.hdf5', 'options.json', 'preset.json']
         """
+        self._write_ai2(directory, dtype)
         mixes = [
             {
                 "gamma": float(mix.gamma.numpy()),
                 "raw_weights": []
                 if mix.use_top_only
-                else [float(w) for w in mix.raw_weights.numpy()],
+                else [float(weight) for weight in mix.raw_weights.numpy()],
             }
             for mix in self.mixes
         ]
-        self._write_ai2(directory, dtype)
         arguments = {name: getattr(self, name) for name in ARGUMENTS}
         write_preset_file(directory, arguments, mixes)
 

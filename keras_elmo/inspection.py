@@ -13,16 +13,17 @@ from typing import Any
 import h5py
 import keras
 
+from keras_elmo.ai2.files import OPTIONS, VOCABULARY, WEIGHTS
 from keras_elmo.ai2.weights import data_sets, open_hdf5
 from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.layers.character_encoder import CharacterEncoder
 from keras_elmo.presets.catalog import PRESETS, preset_directory
+from keras_elmo.presets.files import PRESET
 from keras_elmo.resolver import elmo_layers, load_model, model_name
 
-_OPTIONS, _WEIGHTS = "options.json", "lm_weights.hdf5"
-_PRESET, _SOFTMAX = "preset.json", "softmax.hdf5"
+_SOFTMAX = "softmax.hdf5"
 # Files that belong to a model's folder and are nothing to remark on.
-_USUAL = {_OPTIONS, _PRESET, _SOFTMAX, "vocab.txt", "README.md", "log.jsonl"}
+_USUAL = {OPTIONS, PRESET, _SOFTMAX, VOCABULARY, "README.md", "log.jsonl"}
 
 
 def inspect_model(source: str | os.PathLike) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def _describe_files(source):
     if os.path.isdir(source):
         names = os.listdir(source)
         form = "folder"
-        if _PRESET in names:
+        if PRESET in names:
             form = "preset's folder"
         elif _SOFTMAX in names:
             form = "training run's folder"
@@ -193,7 +194,7 @@ def _describe_folder(folder):
     with os.scandir(folder) as entries:
         sizes = {e.name: e.stat().st_size for e in entries if e.is_file()}
     with (
-        open(os.path.join(folder, _OPTIONS), "rb") as file,
+        open(os.path.join(folder, OPTIONS), "rb") as file,
         open_hdf5(os.path.join(folder, _weights_name(sizes))) as stored,
     ):
         return {
@@ -224,7 +225,7 @@ def _describe_archive(archive):
     }
     sizes = {name: member.file_size for name, member in members.items()}
     with (
-        archive.open(members[_OPTIONS]) as file,
+        archive.open(members[OPTIONS]) as file,
         _opened_member(archive, members[_weights_name(sizes)]) as stored,
     ):
         return {
@@ -257,8 +258,8 @@ def _opened_member(archive, member):
 
 def _weights_name(names):
     """Which of the files of a folder that loads has the weights."""
-    if _PRESET in names and _WEIGHTS in names:
-        return _WEIGHTS
+    if PRESET in names and WEIGHTS in names:
+        return WEIGHTS
     (name,) = (n for n in names if n.endswith((".hdf5", ".h5")) and n != _SOFTMAX)
     return name
 
@@ -328,8 +329,8 @@ def _weights_notes(names, dtypes):
 def _file_notes(names):
     if _SOFTMAX not in names:
         yield f"{_SOFTMAX}: absent; without a softmax there is no perplexity"
-    if _PRESET not in names:
-        yield f"{_PRESET}: absent; the mix is the plain mean of the layers"
+    if PRESET not in names:
+        yield f"{PRESET}: absent; the mix is the plain mean of the layers"
     others = sorted(n for n in names - _USUAL if not n.endswith((".hdf5", ".h5")))
     if others:
         yield f"other files: {', '.join(others)}"

@@ -45,6 +45,11 @@ def load_model(source: str | os.PathLike) -> ElmoLayer | keras.Model:
             return _load_keras(source)
         return _load_archive(source)
     if os.path.exists(source):
+        if source.endswith((".zip", ".keras")):
+            raise FormatError(
+                f"{source}: expected a whole ZIP archive, found one that is cut off or "
+                "damaged."
+            )
         raise FormatError(f"{source}: expected {FORMS}, found another file.")
     if source.count(",") == 1:
         return _load_pair(*source.split(","))

@@ -259,15 +259,26 @@ def test_only_the_mix_trains_by_default_whatever_trainable_was(elmo, tmp_path):
     assert len(again.trainable_variables) == 4
 
 
-def test_a_layer_that_was_saved_frozen_can_train_its_mix_again(tmp_path):
-    layer = load()
-    layer.trainable = False
+@pytest.mark.parametrize("fine_tune", [False, True])
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_frozen_layer_trains_nothing_until_it_is_set_free(tmp_path, fine_tune, saved):
     words = keras.Input((None,), dtype="string")
-    keras.Model(words, layer(words)).save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras").layers[-1]
-    assert trained_paths(again) == set()
-    again.trainable = True
-    assert trained_paths(again) == {"gamma", "raw_weights"}
+    if saved:
+        layer = load(fine_tune=fine_tune)
+        layer.trainable = False
+        keras.Model(words, layer(words)).save(tmp_path / "model.keras")
+        model = keras.models.load_model(tmp_path / "model.keras")
+        layer = model.layers[-1]
+    else:
+        layer = load(fine_tune=fine_tune, trainable=False)
+        model = keras.Model(words, layer(words))
+    # Of the model: it asks each weight, and not the layer around it.
+    assert model.trainable_weights == []
+    layer.trainable = True
+    if fine_tune:
+        assert len(model.trainable_weights) == len(layer.weights)
+    else:
+        assert trained_paths(model) == {"gamma", "raw_weights"}
 
 
 def test_fine_tune_trains_all_and_is_saved(tmp_path):
@@ -397,6 +408,7 @@ def test_token_ids_are_read_as_words_are():
         (np.zeros((1, 2), "int32"), None, "or ids of rank 3, received int32"),
         (np.zeros((1, 2, 50), "float32"), None, "expected strings or ids"),
         (WORDS, np.array([[1], [2]]), r"expected lengths of shape \(2,\)"),
+        (WORDS, np.array([1.0, 2.0]), "expected lengths to be ints, received float"),
         (WORDS, np.array([1]), r"expected lengths of shape \(2,\).* received \(1,\)"),
         (np.zeros((1, 2, 3), "int32"), None, "at least 7 characters a word"),
     ],
@@ -420,10 +432,65 @@ def test_numpy_strings_in_fit_are_refused_and_tf_data_is_the_way(elmo):
     assert np.isfinite(history.history["loss"]).all()
 
 
+@pytest.mark.parametrize("lengths", [[4, 2], (4, 2), LENGTHS, LENGTHS.astype("int32")])
+def test_lengths_may_be_a_list_and_stand_second(elmo, lengths):
+    np.testing.assert_array_equal(elmo(WORDS, lengths), elmo(WORDS))
+    np.testing.assert_array_equal(
+        elmo.all_layers(WORDS, lengths), elmo.all_layers(WORDS)
+    )
+
+
+def test_a_ragged_tensor_is_refused_with_the_way_out(elmo):
+    ragged = tf.ragged.constant([["The", "cat"], ["Züge"]])
+    with pytest.raises(ValueError, match="lengths=ragged.row_lengths"):
+        elmo(ragged)
+    elmo(ragged.to_tensor(), lengths=ragged.row_lengths())
+
+
+def test_all_layers_are_not_for_keras_tensors(elmo):
+    with pytest.raises(ValueError, match="received a Keras tensor"):
+        elmo.all_layers(keras.Input((None,), dtype="string"))
+
+
+@pytest.mark.parametrize(
+    "layer_arguments, message",
+    [
+        ({"num_representations": 0}, "expected num_representations >= 1"),
+        ({"max_batch_size": 0}, "expected max_batch_size >= 1"),
+        ({"max_chars_per_token": 6}, r"expected max_chars_per_token >= 7"),
+        ({"vocabulary": ["<S>", "</S>"]}, "expected a line <UNK>, found none"),
+    ],
+)
+def test_wrong_arguments_are_named(layer_arguments, message):
+    stored = load()
+    with pytest.raises(ValueError, match=message):
+        keras_elmo.ElmoLayer(stored.token_encoder, stored.bilm, **layer_arguments)
+
+
+def test_an_embedding_has_a_row_for_padding(elmo):
+    words = ["<S>", "</S>", "<UNK>", "a"]
+    with pytest.raises(
+        ValueError, match="expected an Embedding of 5 rows .* received 4"
+    ):
+        keras_elmo.ElmoLayer(keras.layers.Embedding(4, 14), elmo.bilm, words)
+
+
 def test_a_layer_without_weights_is_not_saved(elmo, tmp_path):
     layer = keras_elmo.ElmoLayer.from_config(elmo.get_config())
     with pytest.raises(ValueError, match="expected a built layer"):
         keras_elmo.save_ai2(layer, tmp_path)
+    with pytest.raises(ValueError, match="expected a built layer"):
+        layer.save_to_preset(tmp_path)
+
+
+def test_weights_are_stored_whole_or_not_at_all(tmp_path):
+    layer = load()
+    with pytest.raises(ValueError, match="dtype: expected"):
+        layer.save_to_preset(tmp_path, dtype="int8")
+    layer.bilm.weights[0].assign(layer.bilm.weights[0] + 1e5)
+    with pytest.raises(ValueError, match="W_0: a weight is too large for float16"):
+        layer.save_to_preset(tmp_path, dtype="float16")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_trace_serves_all_lengths(elmo):

@@ -117,7 +117,7 @@ def plain_keras_file(tmp_path):
         (lambda tmp: "no_such_preset", FileNotFoundError, "expected a preset's name"),
         (lambda tmp: tmp, keras_elmo.FormatError, "expected options.json and one"),
         (write("model.txt"), keras_elmo.FormatError, "found another file"),
-        (write("model.keras"), keras_elmo.FormatError, "found another file"),
+        (write("model.keras"), keras_elmo.FormatError, "expected a whole ZIP archive"),
         (bad_archive, keras_elmo.FormatError, "bad.zip/model.hdf5: expected a whole"),
         (plain_keras_file, keras_elmo.FormatError, "with an ElmoLayer, found none"),
         (lambda tmp: "a.json,b.hdf5", FileNotFoundError, "a.json"),

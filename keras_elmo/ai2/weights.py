@@ -167,10 +167,18 @@ def write_weights(path: str | os.PathLike, entries: Iterable[Entry], dtype="floa
         path: Where; an existing file is replaced.
         entries: What.
         dtype: `"float32"`, exact, or `"float16"`, half the size.
+
+    Raises:
+        ValueError: Another dtype, or a weight that is too large for it.
     """
+    if dtype not in ("float32", "float16"):
+        raise ValueError(f'dtype: expected "float32" or "float16", received {dtype!r}.')
     with written_beside(path) as beside, h5py.File(beside, "w") as file:
         for entry in entries:
-            value = entry.value().astype(dtype)
+            value = entry.value()
+            if np.abs(value).max(initial=0) > np.finfo(dtype).max:
+                raise ValueError(f"{entry.name}: a weight is too large for {dtype}.")
+            value = value.astype(dtype)
             file.create_dataset(entry.name, data=value, track_times=False)
 
 

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 an expected error, told in one line on stderr.
         Wrong usage ends the process with 2.
     """
-    args = build_parser().parse_args(argv)
+    args = _parse(argv)
     try:
         import_tensorflow()
         return args.run(args) or 0
@@ -66,6 +66,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FormatError, OSError) as error:
         print(f"keras-elmo: {_one_line(error)}", file=sys.stderr)
         return 1
+
+
+def _parse(argv):
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    # Python 3.11 ends a list of arguments at the first option, empty or not; what
+    # stands behind the option comes back as not known.
+    more = getattr(args, "list_argument", None)
+    if more is None or any(word.startswith("-") for word in rest):
+        return parser.parse_args(argv)
+    getattr(args, more).extend(rest)
+    return args
 
 
 def _one_line(error):

@@ -47,3 +47,17 @@ def positive_float(text: str) -> float:
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"expected a number > 0, received {text!r}")
     return number
+
+
+def port(text: str) -> int:
+    """A TCP port, or 0.
+
+    >>> port("8500")
+    8500
+    """
+    number = int(text) if text.isdecimal() else -1
+    if not 0 <= number < 65536:
+        raise argparse.ArgumentTypeError(
+            f"expected an int from 0 to 65535, received {text!r}"
+        )
+    return number

@@ -10,6 +10,10 @@ def add_parser(subparsers):
     >>> add_parser(argparse.ArgumentParser().add_subparsers())
     """
     parser = subparsers.add_parser("query", help="ask a model server for vectors")
+    parser.description = (
+        "Ask a model server for the vectors of sentences: of an exported ElmoLayer, "
+        "not of a Keras model around one, whose inputs and outputs are its own."
+    )
     parser.epilog = 'example: keras-elmo query 127.0.0.1:8500 "The cat sat ." --json'
     parser.add_argument("address", metavar="ADDRESS", help="HOST:PORT of the server")
     parser.add_argument(
@@ -33,7 +37,7 @@ def add_parser(subparsers):
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object, with full vectors"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, list_argument="sentences")
 
 
 def run(args):

@@ -1,5 +1,7 @@
 """The command `keras-elmo serve`: answer requests for vectors by gRPC."""
 
+from keras_elmo.cli._arguments import port
+
 
 def add_parser(subparsers):
     """Add the command to the parser of `keras-elmo`.
@@ -21,7 +23,7 @@ def add_parser(subparsers):
         "which is exported into a temporary folder first",
     )
     parser.add_argument(
-        "--port", type=int, default=8500, help="TCP port, 0 for a free one (8500)"
+        "--port", type=port, default=8500, help="TCP port, 0 for a free one (8500)"
     )
     parser.add_argument(
         "--host",
@@ -56,6 +58,7 @@ def run(args):
 def _serve(args, folder):
     import os
 
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are told by us, in a line
     from keras_elmo.serving.client import ElmoClient
     from keras_elmo.serving.model_folder import version_folders
     from keras_elmo.serving.server import ModelServer

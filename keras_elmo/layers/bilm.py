@@ -28,6 +28,7 @@ class BiLM(keras.layers.Layer):
         skip_connections: bool. Add what a layer reads to its output, from the second
             layer on. All of AI2's published models do.
         return_state: bool. Return the final states too.
+        unroll: bool. See `ProjectedLSTM`.
 
     Call arguments:
         inputs: Float tensor of shape `(batch, time, P)`: vectors of any token

@@ -96,6 +96,9 @@ class ProjectedLSTM(keras.layers.Layer):
         self.return_state = return_state
         self.unroll = unroll
         self.supports_masking = True
+        if keras.backend.backend() == "tensorflow":
+            # There XLA cannot differentiate a loop whose length it does not know.
+            self.supports_jit = unroll
 
     @property
     def output_dim(self) -> int:

@@ -63,6 +63,11 @@ class ScalarMix(keras.layers.Layer):
         super().__init__(**kwargs)
         if l2_coef < 0:
             raise ValueError(f"ScalarMix: expected l2_coef >= 0, received {l2_coef}.")
+        if use_top_only and layer_weights is not None:
+            raise ValueError(
+                "ScalarMix: expected no layer_weights with use_top_only, "
+                f"received {layer_weights}."
+            )
         self.do_layer_norm = do_layer_norm
         self.use_top_only = use_top_only
         self.l2_coef = l2_coef
@@ -102,6 +107,8 @@ class ScalarMix(keras.layers.Layer):
         """`softmax(w)` as it is now: one weight >= 0 a layer, their sum 1."""
         if self.use_top_only:
             raise ValueError("ScalarMix: there are no layer weights (use_top_only).")
+        if not self.built:
+            raise ValueError("ScalarMix: there are no layer weights before `build`.")
         return ops.convert_to_numpy(ops.softmax(self.raw_weights))
 
     def set_layer_weights(self, layer_weights: Sequence[float]):

@@ -86,22 +86,34 @@ def model_signatures(model: keras.Model) -> dict:
     names of its inputs and of the layers that give its outputs.
 
     Args:
-        model: A functional model.
+        model: A functional or Sequential model.
+
+    Raises:
+        ValueError: Another kind of model.
     """
+    if isinstance(model, keras.Sequential):
+        inputs, outputs = model.inputs[0], model.outputs[0]
+    elif getattr(model, "inputs", None):
+        inputs, outputs = model.input, model.output
+    else:
+        raise ValueError(
+            "export_saved_model: expected a functional or Sequential model, whose "
+            f"inputs are known, received {type(model).__name__}."
+        )
     specs = [
         tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
-        for name, tensor in _named(model.input, lambda tensor: tensor.name)
+        for name, tensor in _named(inputs, lambda tensor: tensor.name)
     ]
-    output_names = [name for name, _ in _named(model.output, _producer)]
+    output_names = [name for name, _ in _named(outputs, _producer)]
 
     @tf.function(input_signature=specs, autograph=False)
-    def serve(*inputs):
+    def serve(*tensors):
         checked = [
             tf.ensure_shape(tensor, spec.shape)
-            for tensor, spec in zip(inputs, specs, strict=True)
+            for tensor, spec in zip(tensors, specs, strict=True)
         ]
-        outputs = model(keras.tree.pack_sequence_as(model.input, checked))
-        return dict(zip(output_names, keras.tree.flatten(outputs), strict=True))
+        results = model(keras.tree.pack_sequence_as(inputs, checked))
+        return dict(zip(output_names, keras.tree.flatten(results), strict=True))
 
     return {DEFAULT: serve}
 

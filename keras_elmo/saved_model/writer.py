@@ -1,5 +1,6 @@
 """Writing a version folder that TensorFlow Serving picks up."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -71,14 +72,24 @@ def _write(model, folder):
     # the model for signatures of its own, which fail for strings.
     module = tf.Module()
     module.variables_ = [variable.value for variable in model.variables]
-    module.resources_ = _tables(model)
+    layers = [model] if isinstance(model, ElmoLayer) else elmo_layers(model)
+    module.resources_ = [x.reader.table() for x in layers if not x.reads_characters]
     if isinstance(model, ElmoLayer):
         signatures = elmo_signatures(model)
     else:
         signatures = model_signatures(model)
-    tf.saved_model.save(module, folder, signatures=signatures)
+    with _stateless(layers):
+        tf.saved_model.save(module, folder, signatures=signatures)
 
 
-def _tables(model):
-    layers = [model] if isinstance(model, ElmoLayer) else elmo_layers(model)
-    return [layer.reader.table() for layer in layers if not layer.reads_characters]
+@contextlib.contextmanager
+def _stateless(layers):
+    """Signatures that are traced in this block have no state."""
+    stateful = [layer for layer in layers if layer.stateful]
+    for layer in stateful:
+        layer.stateful = False
+    try:
+        yield
+    finally:
+        for layer in stateful:
+            layer.stateful = True

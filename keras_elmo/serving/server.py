@@ -52,6 +52,7 @@ class ModelServer:
     Raises:
         OSError: if the folder is missing or, at `start`, if the port is taken.
         FormatError: if it holds no version, or one that does not load.
+        ValueError: if the port is none.
 
     Example:
 
@@ -68,6 +69,10 @@ class ModelServer:
         port: int = 8500,
         max_workers: int = 4,
     ):
+        if not 0 <= port < 65536:
+            raise ValueError(
+                f"ModelServer: expected a port from 0 to 65535, received {port}."
+            )
         versions = version_folders(base_folder)
         if not versions:
             found = ", ".join(sorted(os.listdir(base_folder))) or "nothing"

@@ -68,7 +68,8 @@ def batch_to_ids(
         int32 array of shape `(batch, longest, max_chars_per_token)`.
 
     Raises:
-        ValueError: A sentence that is a string, which would be read letter by letter.
+        ValueError: A sentence that is a string, which would be read letter by letter,
+            or a word that is none.
 
     >>> batch_to_ids([["a", "b"], ["c"]], max_chars_per_token=5)[1]
     array([[259, 100, 260, 261, 261],
@@ -94,7 +95,7 @@ def pad_sentences(sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.nd
         and `lengths`, int32 of shape `(batch,)`.
 
     Raises:
-        ValueError: A sentence that is a string.
+        ValueError: A sentence that is a string, or a word that is none.
 
     >>> words, lengths = pad_sentences([["small", "steps"], ["Stop"]])
     >>> words
@@ -112,10 +113,18 @@ def pad_sentences(sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.nd
 
 
 def _as_rows(caller, sentences):
+    rows = []
     for i, sentence in enumerate(sentences):
         if isinstance(sentence, (str, bytes)):
             raise ValueError(
                 f"{caller}: expected sentence {i} to be a list of words, "
                 f"received the string {sentence!r}."
             )
-    return [list(sentence) for sentence in sentences]
+        rows.append(list(sentence))
+        for word in rows[-1]:
+            if not isinstance(word, str):
+                raise ValueError(
+                    f"{caller}: expected the words of sentence {i} to be str, "
+                    f"received {word!r}."
+                )
+    return rows

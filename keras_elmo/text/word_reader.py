@@ -103,7 +103,8 @@ def check_form(inputs):
         inputs: What a user gave as words or ids.
 
     Raises:
-        ValueError: A list, or an array of strings where the backend is not TensorFlow.
+        ValueError: A list, a ragged tensor, or an array of strings where the backend
+            is not TensorFlow.
 
     >>> check_form([["a", "b"]])
     Traceback (most recent call last):
@@ -116,6 +117,11 @@ keras_elmo.pad_sentences makes arrays of lists of words.
             f"{type(inputs).__name__}; keras_elmo.pad_sentences makes arrays of lists "
             "of words."
         )
+    if hasattr(inputs, "row_lengths"):
+        raise ValueError(
+            "ElmoLayer: expected an array or a dense tensor, received a ragged one; "
+            "pass ragged.to_tensor() and lengths=ragged.row_lengths()."
+        )
     strings = isinstance(inputs, np.ndarray) and inputs.dtype.kind in "OSU"
     if strings and keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -126,6 +132,9 @@ keras_elmo.pad_sentences makes arrays of lists of words.
 
 def _check_lengths(lengths, inputs):
     rows = inputs.shape[0]
+    dtype = keras.backend.standardize_dtype(lengths.dtype)
+    if "int" not in dtype:
+        raise ValueError(f"ElmoLayer: expected lengths to be ints, received {dtype}.")
     if len(lengths.shape) != 1 or (
         None not in (lengths.shape[0], rows) and lengths.shape[0] != rows
     ):

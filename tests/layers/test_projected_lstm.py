@@ -336,3 +336,13 @@ def test_unrolled_layer_refuses_an_unknown_number_of_steps():
         ValueError, match="ProjectedLSTM: expected a static number of st"
     ):
         ProjectedLSTM(4, unroll=True)(keras.Input((None, 3)))
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_fit_works_whatever_compile_is_told_of_xla(unroll):
+    x = keras.Input((5, 3))
+    model = keras.Model(x, ProjectedLSTM(4, 2, unroll=unroll)(x))
+    model.compile("sgd", "mse", jit_compile="auto")
+    history = model.fit(np.ones((2, 5, 3)), np.ones((2, 5, 2)), verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    assert model.layers[-1].supports_jit is unroll

@@ -162,6 +162,39 @@ def test_a_tagger_is_exported_with_its_own_names(tmp_path, elmo):
     np.testing.assert_allclose(outputs, model(feed), atol=1e-6)
 
 
+def test_a_sequential_model_is_exported(tmp_path, elmo):
+    words = keras.Input((None,), dtype="string", name="words")
+    model = keras.Sequential([words, elmo, keras.layers.Dense(2, name="tags")])
+    loaded = tf.saved_model.load(keras_elmo.export_saved_model(model, tmp_path / "m"))
+    (outputs,) = loaded.signatures["serving_default"](words=tf.constant(WORDS)).values()
+    np.testing.assert_allclose(outputs, model(tf.constant(WORDS)), atol=1e-6)
+
+
+def test_a_model_around_a_stateful_layer_is_exported_without_its_state(tmp_path, elmo):
+    words = keras.Input((None,), dtype="string", name="words")
+    stateful = load(stateful=True)
+    model = keras.Model(words, stateful(words))
+    model(tf.constant(WORDS))
+    loaded = tf.saved_model.load(keras_elmo.export_saved_model(model, tmp_path / "m"))
+    (outputs,) = loaded.signatures["serving_default"](words=tf.constant(WORDS)).values()
+    np.testing.assert_allclose(outputs, elmo(WORDS), atol=1e-6)
+    assert stateful.stateful
+
+
+def test_a_model_of_unknown_inputs_is_refused(tmp_path, elmo):
+    class Subclassed(keras.Model):
+        def call(self, inputs):
+            return elmo(inputs)
+
+    model = Subclassed()
+    model(tf.constant(WORDS))
+    with pytest.raises(
+        ValueError, match="expected a functional .* received Subclassed"
+    ):
+        keras_elmo.export_saved_model(model, tmp_path / "m")
+    assert os.listdir(tmp_path / "m") == []
+
+
 def test_each_variable_is_stored_once(tmp_path, elmo):
     folder = keras_elmo.export_saved_model(elmo, tmp_path / "m")
     stored = os.path.getsize(f"{folder}/variables/variables.data-00000-of-00001")

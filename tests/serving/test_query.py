@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from keras_elmo.cli import query, serve
+from keras_elmo.cli import main, query, serve
 from keras_elmo.errors import FormatError
 from keras_elmo.serving import ServingError
 
@@ -81,3 +81,28 @@ def test_help_ends_with_an_example(module, capsys):
     with pytest.raises(SystemExit, match="0"):
         parser.parse_args([module.__name__.rpartition(".")[2], "-h"])
     assert "example: keras-elmo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options_at", [0, 1, 2], ids=["before", "between", "behind the sentences"]
+)
+def test_options_may_stand_anywhere(server, capsys, options_at):
+    words = [server.address, "a cat"]
+    words[options_at:options_at] = ["--model", "toy", "--json"]
+    assert main(["query", *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [s["tokens"] for s in found["sentences"]] == [["a", "cat"]]
+
+
+def test_an_unknown_option_is_wrong_usage(server):
+    with pytest.raises(SystemExit) as caught:
+        main(["query", server.address, "a cat", "--no-such-option"])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("port", ["-5", "65536", "eight"])
+def test_serve_takes_a_port_and_nothing_else(port, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["serve", "elmo_tiny_en", f"--port={port}"])
+    assert caught.value.code == 2
+    assert "expected an int from 0 to 65535" in capsys.readouterr().err
