@@ -1,0 +1,73 @@
+"""The largest difference from each golden of AI2's own code, as a Markdown table.
+
+    python tests/benchmarks/parity_table.py [FIXTURES]
+
+FIXTURES is a folder with AI2's own fixtures (`bilm-tf/model`, `allennlp`), if at hand.
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+
+import keras_elmo
+from tests.ai2.test_fixtures import largest_difference as fixture_difference
+from tests.test_elmo_parity import BATCHES, CASES, expected_of, load
+
+
+def worst(actual, expected, lengths):
+    actual = np.asarray(actual)
+    return max(
+        float(np.abs(actual[i, ..., :n, :] - expected[i, ..., :n, :]).max())
+        for i, n in enumerate(lengths)
+    )
+
+
+def row(case):
+    golden = expected_of(case)
+    found = {"stateless": 0.0, "stateful": 0.0, "plain": 0.0, "ln": 0.0, "top": 0.0}
+    stateful = load(case, stateful=True, max_batch_size=8)
+    layers = {
+        "plain": load(case),
+        "ln": load(case, do_layer_norm=True),
+        "top": load(case, use_top_only=True),
+    }
+    for kind, elmo in layers.items():
+        elmo.mixes[0].gamma.assign(golden["gamma"])
+        if kind != "top":
+            elmo.mixes[0].raw_weights.assign(golden["s"])
+    for k, sentences in enumerate(BATCHES):
+        batch = keras_elmo.pad_sentences(sentences)
+        lengths = golden[f"stateless_{k}_lengths"]
+        pairs = {
+            "stateless": (
+                layers["plain"].all_layers(*batch),
+                "stateless_{}_lm_embeddings",
+            ),
+            "stateful": (stateful.all_layers(*batch), "stateful_{}_lm_embeddings"),
+        }
+        for kind, elmo in layers.items():
+            pairs[kind] = elmo(*batch), f"stateless_{{}}_elmo_{kind}"
+        for kind, (actual, name) in pairs.items():
+            difference = worst(actual, golden[name.format(k)], lengths)
+            found[kind] = max(found[kind], difference)
+    return found
+
+
+def main():
+    print("| golden | layers | carried state | mix | with layer norm | top layer |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for case in CASES:
+        cells = " | ".join(f"{value:.1e}" for value in row(case).values())
+        print(f"| `{case}` | {cells} |")
+    if len(sys.argv) > 1:
+        for name in ("bilm-tf/model", "allennlp"):
+            difference = fixture_difference(pathlib.Path(sys.argv[1]) / name)
+            print(f"AI2's fixture {name}: {json.dumps(float(difference))}")
+
+
+if __name__ == "__main__":
+    main()

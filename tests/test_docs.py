@@ -1,0 +1,100 @@
+"""Every example in a docstring is run, every command is in the README."""
+
+import argparse
+import doctest
+import importlib
+import io
+import os
+import pathlib
+import pkgutil
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_elmo
+from keras_elmo.cli import build_parser
+
+ROOT = pathlib.Path(__file__).parents[1]
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(keras_elmo.__path__, "keras_elmo.")
+    if module.name != "keras_elmo.__main__"
+]
+FLAGS = (
+    doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
+)
+
+
+def examples():
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    for name in MODULES:
+        for test in finder.find(importlib.import_module(name), name):
+            if test.examples and "keras_elmo.serving" not in name:
+                yield pytest.param(test, id=test.name.removeprefix("keras_elmo."))
+
+
+@pytest.fixture(scope="module")
+def preset():
+    return keras_elmo.ElmoLayer.from_preset("elmo_tiny_en")
+
+
+@pytest.mark.parametrize("test", list(examples()))
+def test_an_example_gives_what_it_says(test, preset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    preset.save_to_preset("my_elmo")
+    os.remove("my_elmo/preset.json")
+    if "save_to_preset" in test.name or "save_ai2" in test.name:
+        for name in os.listdir("my_elmo"):
+            os.remove(f"my_elmo/{name}")
+    if "written_beside" in test.name:
+        for name in os.listdir("my_elmo"):
+            os.remove(f"my_elmo/{name}")
+        os.rmdir("my_elmo")
+        os.rmdir("models")
+    test.globs.update(
+        argparse=argparse, elmo=preset, keras=keras, keras_elmo=keras_elmo
+    )
+    test.globs.update(io=io, np=np, os=os, tf=tf)
+    output = []
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    runner.run(test, out=output.append)
+    assert not runner.failures, "".join(output)
+
+
+def test_every_public_layer_has_an_example():
+    for name in keras_elmo.__all__:
+        if not name.startswith("_") and name != "FormatError":
+            assert ">>>" in getattr(keras_elmo, name).__doc__, name
+
+
+def commands():
+    parser = build_parser()
+    (action,) = (
+        a for a in parser._actions if isinstance(a, argparse._SubParsersAction)
+    )
+    return action.choices
+
+
+def test_every_command_has_help_an_example_and_a_place_in_the_readme():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name, parser in commands().items():
+        assert parser.epilog.startswith(f"example: keras-elmo {name}"), name
+        assert f"keras-elmo {name}" in readme or f"`{name}" in readme, name
+
+
+def test_examples_of_commands_can_be_parsed():
+    import shlex
+
+    for name, parser in commands().items():
+        words = shlex.split(parser.epilog.removeprefix("example: keras-elmo "))
+        assert build_parser().parse_args(words).command == name
+
+
+def test_the_readme_names_files_that_are_there():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for link in re.findall(r"\]\(([^)#:]+)\)", readme):
+        assert (ROOT / link).exists(), link
