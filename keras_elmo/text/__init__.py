@@ -1,8 +1,9 @@
 """Words to ids: plain Python here, in a TensorFlow graph in the modules below."""
 
 from keras_elmo.text.characters import batch_to_ids, pad_sentences, word_to_ids
+from keras_elmo.text.tokenize_layer import Tokenize
 
-__all__ = ["batch_to_ids", "pad_sentences", "tokenize", "word_to_ids"]
+__all__ = ["Tokenize", "batch_to_ids", "pad_sentences", "tokenize", "word_to_ids"]
 
 
 def __getattr__(name):

@@ -2,8 +2,11 @@
 
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 import tensorflow_text
+
+from keras_elmo.text.tokenize_layer import Tokenize
 
 # What stands apart in a run of one script: a number, dots, dashes, or any one mark.
 _APART = r"[0-9]+(?:[.,:][0-9]+)*|\.{2,}|-{2,}|[\p{P}\p{S}]"
@@ -31,11 +34,12 @@ def tokenize(texts) -> Tokens:
 
     A word is a run of letters of one script, a number (`3.14` is one), a run of dots or
     of dashes, or any other single mark: `don't` gives `don`, `'`, `t`. Usable eagerly,
-    in `tf.data` and in a TensorFlow function; `elmo(tokens.words,
+    in `tf.data`, in a TensorFlow function and on Keras tensors; `elmo(tokens.words,
     lengths=tokens.lengths)` takes the result.
 
     Args:
-        texts: Strings, UTF-8: a list, an array or a tensor of shape `(batch,)`.
+        texts: Strings, UTF-8: a list, an array, a tensor or a Keras tensor of shape
+            `(batch,)`.
 
     Returns:
         `Tokens`.
@@ -51,6 +55,8 @@ def tokenize(texts) -> Tokens:
 
     Source: `UnicodeScriptTokenizer` and `regex_split_with_offsets` of tensorflow-text.
     """
+    if keras.backend.is_keras_tensor(texts):
+        return Tokens(*Tokenize()(texts))
     texts = tf.convert_to_tensor(texts, tf.string)
     if texts.shape.rank != 1:
         raise ValueError(

@@ -1,5 +1,6 @@
 """Raw text to words: punctuation apart, offsets kept, usable wherever tensors are."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -62,6 +63,21 @@ def test_it_runs_in_tf_data_and_before_the_layer():
     assert vectors.shape[:2] == tokens.words.shape
     assert not np.allclose(vectors[0, :5], expected[0], atol=1e-4)  # more follows there
     np.testing.assert_array_equal(vectors[1], np.zeros_like(vectors[1]))
+
+
+def test_a_model_reads_raw_text_and_survives_a_file(tmp_path):
+    texts = keras.Input((), dtype="string")
+    tokens = tokenize(texts)
+    elmo = keras_elmo.ElmoLayer.from_preset("elmo_tiny_en")
+    vectors = elmo(tokens.words, lengths=tokens.lengths)
+    model = keras.Model(texts, keras.layers.GlobalAveragePooling1D()(vectors))
+    model.save(tmp_path / "model.keras")
+    given = tf.constant([TEXTS[0], TEXTS[2]])
+    eager = tokenize(given)
+    expected = elmo(eager.words, lengths=eager.lengths)
+    expected = expected.numpy().sum(axis=1) / eager.lengths.numpy()[:, None]
+    for tried in (model, keras.models.load_model(tmp_path / "model.keras")):
+        np.testing.assert_allclose(tried.predict(given, verbose=0), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("texts", ["one string", [["two", "axes"]]])
