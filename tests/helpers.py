@@ -7,8 +7,23 @@ import tempfile
 import keras
 import numpy as np
 
+import keras_elmo
+
 DATA = pathlib.Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
+
+
+def load_golden(case, **layer_arguments):
+    """The model of a golden, by characters or, for `token_input`, by words."""
+    folder = GOLDEN / case
+    if case == "token_input":
+        layer_arguments |= {
+            "embedding_file": folder / "vocab_embedding.hdf5",
+            "vocabulary_file": folder / "vocab.txt",
+        }
+    return keras_elmo.load_ai2(
+        folder / "options.json", folder / "lm_weights.hdf5", **layer_arguments
+    )
 
 
 def as_numpy(outputs):

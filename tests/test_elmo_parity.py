@@ -7,24 +7,12 @@ import numpy as np
 import pytest
 
 import keras_elmo
-from tests.helpers import GOLDEN
+from tests.helpers import GOLDEN, load_golden
 
 BATCHES = json.loads((GOLDEN / "inference_sentences.json").read_text())["batches"]
 CHARACTER_CASES = ["tiny", "tiny_nolstmproj", "tiny_nocnnproj_nohighway", "tiny_3layer"]
 CASES = [*CHARACTER_CASES, "token_input"]
 ATOL = 2e-5
-
-
-def load(case, **layer_arguments):
-    folder = GOLDEN / case
-    if case == "token_input":
-        layer_arguments |= {
-            "embedding_file": folder / "vocab_embedding.hdf5",
-            "vocabulary_file": folder / "vocab.txt",
-        }
-    return keras_elmo.load_ai2(
-        folder / "options.json", folder / "lm_weights.hdf5", **layer_arguments
-    )
 
 
 def expected_of(case):
@@ -52,7 +40,7 @@ def assert_same_at_words(actual, expected, lengths):
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("form", ["strings", "ids"])
 def test_all_layers_from_zero_state(case, form):
-    elmo, golden = load(case), expected_of(case)
+    elmo, golden = load_golden(case), expected_of(case)
     for k, sentences in enumerate(BATCHES):
         ids, lengths = ids_without_boundaries(golden, k)
         if form == "strings":
@@ -64,7 +52,7 @@ def test_all_layers_from_zero_state(case, form):
 
 @pytest.mark.parametrize("case", CASES)
 def test_all_layers_with_carried_state(case):
-    elmo, golden = load(case, stateful=True, max_batch_size=8), expected_of(case)
+    elmo, golden = load_golden(case, stateful=True, max_batch_size=8), expected_of(case)
     for _ in range(2):
         for k, sentences in enumerate(BATCHES):
             layers = elmo.all_layers(*keras_elmo.pad_sentences(sentences))
@@ -95,7 +83,7 @@ def test_all_layers_with_carried_state(case):
     ],
 )
 def test_mixed_vectors_and_penalty(case, kind, layer_arguments):
-    elmo, golden = load(case, **layer_arguments), expected_of(case)
+    elmo, golden = load_golden(case, **layer_arguments), expected_of(case)
     (mix,) = elmo.mixes
     mix.gamma.assign(golden["gamma"])
     if kind != "top":

@@ -15,7 +15,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 import keras_elmo
 from tests.ai2.test_fixtures import largest_difference as fixture_difference
-from tests.test_elmo_parity import BATCHES, CASES, expected_of, load
+from tests.helpers import load_golden
+from tests.test_elmo_parity import BATCHES, CASES, expected_of
 
 
 def worst(actual, expected, lengths):
@@ -29,11 +30,11 @@ def worst(actual, expected, lengths):
 def row(case):
     golden = expected_of(case)
     found = {"stateless": 0.0, "stateful": 0.0, "plain": 0.0, "ln": 0.0, "top": 0.0}
-    stateful = load(case, stateful=True, max_batch_size=8)
+    stateful = load_golden(case, stateful=True, max_batch_size=8)
     layers = {
-        "plain": load(case),
-        "ln": load(case, do_layer_norm=True),
-        "top": load(case, use_top_only=True),
+        "plain": load_golden(case),
+        "ln": load_golden(case, do_layer_norm=True),
+        "top": load_golden(case, use_top_only=True),
     }
     for kind, elmo in layers.items():
         elmo.mixes[0].gamma.assign(golden["gamma"])

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_elmo
-from tests.helpers import GOLDEN
+from tests.helpers import load_golden
 
 SENTENCES = ["The  cat sat\ton the mat .", "", "Züge"]
 WORDS = np.array(
@@ -16,21 +16,9 @@ WORDS = np.array(
 )
 
 
-def load(case="tiny", **layer_arguments):
-    folder = GOLDEN / case
-    if case == "token_input":
-        layer_arguments |= {
-            "embedding_file": folder / "vocab_embedding.hdf5",
-            "vocabulary_file": folder / "vocab.txt",
-        }
-    return keras_elmo.load_ai2(
-        folder / "options.json", folder / "lm_weights.hdf5", **layer_arguments
-    )
-
-
 @pytest.fixture(scope="module")
 def elmo():
-    return load()
+    return load_golden("tiny")
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +101,7 @@ def test_a_different_number_of_lengths_is_told(exported):
     ids=lambda arguments: next(iter(arguments)),
 )
 def test_every_kind_of_layer_is_exported(tmp_path, layer_arguments):
-    elmo = load(**layer_arguments)
+    elmo = load_golden("tiny", **layer_arguments)
     model = tf.saved_model.load(keras_elmo.export_saved_model(elmo, tmp_path / "m"))
     outputs = model.signatures["default"](strings=tf.constant(SENTENCES))
     vectors = keras.tree.flatten(elmo(WORDS))
@@ -131,14 +119,14 @@ def test_every_kind_of_layer_is_exported(tmp_path, layer_arguments):
 
 
 def test_word_input_is_exported_with_its_vocabulary(tmp_path):
-    elmo = load("token_input")
+    elmo = load_golden("token_input")
     model = tf.saved_model.load(keras_elmo.export_saved_model(elmo, tmp_path / "m"))
     outputs = model.signatures["default"](strings=tf.constant(SENTENCES))
     assert_answers(outputs, elmo)
 
 
 def test_a_state_is_not_exported(tmp_path, elmo):
-    stateful = load(stateful=True)
+    stateful = load_golden("tiny", stateful=True)
     stateful(WORDS)
     before = [v.numpy() for v in keras.tree.flatten(stateful._state.variables)]
     model = tf.saved_model.load(keras_elmo.export_saved_model(stateful, tmp_path / "m"))
@@ -172,7 +160,7 @@ def test_a_sequential_model_is_exported(tmp_path, elmo):
 
 def test_a_model_around_a_stateful_layer_is_exported_without_its_state(tmp_path, elmo):
     words = keras.Input((None,), dtype="string", name="words")
-    stateful = load(stateful=True)
+    stateful = load_golden("tiny", stateful=True)
     model = keras.Model(words, stateful(words))
     model(tf.constant(WORDS))
     loaded = tf.saved_model.load(keras_elmo.export_saved_model(model, tmp_path / "m"))
