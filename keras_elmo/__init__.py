@@ -18,7 +18,8 @@ def _is_command() -> bool:
 # only classes that have been. The command reads its arguments before it imports Keras:
 # `--help` is fast, and TensorFlow's start-up lines can be held back.
 if not _is_command():
-    from keras_elmo.elmo_layer import ElmoLayer, load_ai2, save_ai2
+    from keras_elmo.ai2_pair import load_ai2, save_ai2
+    from keras_elmo.elmo_layer import ElmoLayer
     from keras_elmo.errors import FormatError
     from keras_elmo.layers.bilm import BiLM
     from keras_elmo.layers.char_cnn import CharCNN

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_elmo.ai2.files import read_layers, write_layers
+from keras_elmo.ai2.files import write_layers
 from keras_elmo.layers.bilm import BiLM
 from keras_elmo.layers.masking import ApplyMask
 from keras_elmo.layers.scalar_mix import ScalarMix
@@ -102,28 +102,13 @@ class ElmoLayer(keras.layers.Layer):
         seed: int | None = None,
         **kwargs,
     ):
-        if num_representations < 1:
-            raise ValueError(
-                "ElmoLayer: expected num_representations >= 1, "
-                f"received {num_representations}."
-            )
-        if max_batch_size < 1:
-            raise ValueError(
-                f"ElmoLayer: expected max_batch_size >= 1, received {max_batch_size}."
-            )
-        cnn = getattr(token_encoder, "char_cnn", None)
-        least = 3 if cnn is None else max(3, cnn.widest)
-        if max_chars_per_token < least:
-            raise ValueError(
-                f"ElmoLayer: expected max_chars_per_token >= {least} (the widest "
-                f"filter), received {max_chars_per_token}."
-            )
-        rows = getattr(token_encoder, "input_dim", None)
-        if None not in (vocabulary, rows) and rows != len(vocabulary) + 1:
-            raise ValueError(
-                f"ElmoLayer: expected an Embedding of {len(vocabulary) + 1} rows "
-                f"(words of the vocabulary, and padding), received {rows}."
-            )
+        _check_arguments(
+            token_encoder,
+            vocabulary,
+            max_chars_per_token,
+            num_representations,
+            max_batch_size,
+        )
         super().__init__(**kwargs)
         self.token_encoder = token_encoder
         self.bilm = bilm
@@ -158,6 +143,7 @@ class ElmoLayer(keras.layers.Layer):
             for i in range(num_representations)
         ]
         self._apply_mask = ApplyMask(dtype=self.dtype_policy)
+        cnn = getattr(token_encoder, "char_cnn", None)
         spare = None if cnn is None else cnn.widest
         self.reader = WordReader(vocabulary, max_chars_per_token, spare)
         self._state = None
@@ -407,7 +393,7 @@ class ElmoLayer(keras.layers.Layer):
         >>> sorted(os.listdir("my_elmo"))
         ['lm_weights.hdf5', 'options.json', 'preset.json']
         """
-        self._write_ai2(directory, dtype)
+        self.write_ai2(directory, dtype)
         mixes = [
             {
                 "gamma": float(mix.gamma.numpy()),
@@ -420,7 +406,15 @@ class ElmoLayer(keras.layers.Layer):
         arguments = {name: getattr(self, name) for name in ARGUMENTS}
         write_preset_file(directory, arguments, mixes)
 
-    def _write_ai2(self, directory, dtype="float32"):
+    def write_ai2(self, directory: str | os.PathLike, dtype: str = "float32"):
+        """Write encoder and biLM as AI2's files; see `save_ai2`, which calls this.
+
+        Args:
+            directory, dtype: As of `save_to_preset`.
+
+        Raises:
+            ValueError: See `save_to_preset`.
+        """
         if not self.built:
             raise ValueError(
                 "ElmoLayer: expected a built layer, it has no weights yet."
@@ -435,60 +429,28 @@ class ElmoLayer(keras.layers.Layer):
         )
 
 
-def load_ai2(
-    options_file: str | os.PathLike,
-    weights_file: str | os.PathLike,
-    *,
-    embedding_file: str | os.PathLike | None = None,
-    vocabulary_file: str | os.PathLike | None = None,
-    **layer_arguments,
-) -> ElmoLayer:
-    """Load a biLM from AI2's files, those of bilm-tf, AllenNLP and simple_elmo.
-
-    Args:
-        options_file: `options.json`; 261 or 262 characters in it are the same model.
-        weights_file: `lm_weights.hdf5`.
-        embedding_file: HDF5 with a data set `embedding`, the vectors of a vocabulary's
-            words, to be looked up instead of spelling them.
-        vocabulary_file: The vocabulary, one word a line, for word input.
-        **layer_arguments: Arguments of `ElmoLayer`.
-
-    Returns:
-        A built layer; its mix, which the files do not have, is the plain mean.
-
-    Raises:
-        FormatError: The file, the entry, what was expected and what was found.
-        OSError: A file cannot be opened.
-        ValueError: Word input without `vocabulary_file`.
-
-    >>> elmo = keras_elmo.load_ai2("my_elmo/options.json", "my_elmo/lm_weights.hdf5")
-    >>> elmo(np.array([["Hello", "world"]])).shape
-    TensorShape([1, 2, 256])
-    """
-    dtype = layer_arguments.get("dtype")
-    stored = read_layers(
-        options_file, weights_file, embedding_file, vocabulary_file, dtype
-    )
-    elmo = ElmoLayer(**(stored | layer_arguments))
-    elmo.build(None)
-    return elmo
-
-
-def save_ai2(elmo: ElmoLayer, directory: str | os.PathLike):
-    """Write encoder and biLM as AI2's `options.json` and `lm_weights.hdf5`.
-
-    bilm-tf, AllenNLP and simple_elmo read them. The mixes have no place there; see
-    `ElmoLayer.save_to_preset`. For word input `vocab.txt` is written beside them.
-
-    Args:
-        elmo: A built layer.
-        directory: Made if absent; files of these names are replaced.
-
-    Raises:
-        ValueError: A layer without weights, or with another kind of token encoder.
-
-    >>> keras_elmo.save_ai2(elmo, "my_elmo")
-    >>> sorted(os.listdir("my_elmo"))
-    ['lm_weights.hdf5', 'options.json']
-    """
-    elmo._write_ai2(directory)
+def _check_arguments(
+    token_encoder, vocabulary, max_chars_per_token, num_representations, max_batch_size
+):
+    if num_representations < 1:
+        raise ValueError(
+            "ElmoLayer: expected num_representations >= 1, "
+            f"received {num_representations}."
+        )
+    if max_batch_size < 1:
+        raise ValueError(
+            f"ElmoLayer: expected max_batch_size >= 1, received {max_batch_size}."
+        )
+    cnn = getattr(token_encoder, "char_cnn", None)
+    least = 3 if cnn is None else max(3, cnn.widest)
+    if max_chars_per_token < least:
+        raise ValueError(
+            f"ElmoLayer: expected max_chars_per_token >= {least} (the widest "
+            f"filter), received {max_chars_per_token}."
+        )
+    rows = getattr(token_encoder, "input_dim", None)
+    if None not in (vocabulary, rows) and rows != len(vocabulary) + 1:
+        raise ValueError(
+            f"ElmoLayer: expected an Embedding of {len(vocabulary) + 1} rows "
+            f"(words of the vocabulary, and padding), received {rows}."
+        )

@@ -6,7 +6,8 @@ import zipfile
 
 import keras
 
-from keras_elmo.elmo_layer import ElmoLayer, load_ai2
+from keras_elmo.ai2_pair import load_ai2
+from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.errors import FormatError
 from keras_elmo.presets.catalog import PRESETS
 

@@ -19,6 +19,7 @@ ROWS = [
     ["serving"],
     ["saved_model", "pretraining", "embed_file", "inspection"],
     ["resolver"],
+    ["ai2_pair"],
     ["elmo_layer"],
     ["presets"],
     ["ai2"],
