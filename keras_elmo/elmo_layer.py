@@ -15,7 +15,10 @@ from keras_elmo.layers.state_rows import StateRows
 from keras_elmo.presets.catalog import preset_directory
 from keras_elmo.presets.files import ARGUMENTS, read_preset, write_preset_file
 from keras_elmo.text.characters import DEFAULT_MAX_CHARS
+from keras_elmo.text.string_arrays import explain_string_arrays
 from keras_elmo.text.word_reader import WordReader, check_form
+
+explain_string_arrays()
 
 
 @keras.saving.register_keras_serializable(package="keras_elmo")

@@ -418,15 +418,19 @@ def test_wrong_inputs_are_named(elmo, inputs, lengths, message):
         elmo(inputs, lengths=lengths)
 
 
-def test_numpy_strings_in_fit_are_refused_and_tf_data_is_the_way(elmo):
+def test_numpy_strings_in_fit_are_refused_by_an_error_that_names_tf_data(elmo):
     words = keras.Input((None,), dtype="string")
     pooled = keras.layers.GlobalAveragePooling1D()(elmo(words))
     model = keras.Model(words, keras.layers.Dense(2)(pooled))
     model.compile("sgd", "mse")
     targets = np.zeros((2, 2))
-    # Keras' own words: it refuses the array before any layer is asked.
-    with pytest.raises(ValueError, match="Invalid dtype: str"):
-        model.fit(WORDS, targets, verbose=0)
+    for refused in (WORDS, WORDS.astype(object)):
+        with pytest.raises(ValueError, match="Invalid dtype.*expected tf.data"):
+            model.fit(refused, targets, verbose=0)
+        with pytest.raises(ValueError, match="expected tf.data"):
+            model.evaluate(refused, targets, verbose=0)
+        with pytest.raises(ValueError, match="expected tf.data"):
+            model.predict(refused, verbose=0)
     data = tf.data.Dataset.from_tensor_slices((WORDS, targets)).batch(2)
     history = model.fit(data, shuffle=False, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
