@@ -41,7 +41,8 @@ class Use:
 def read_uses() -> list[Use]:
     """The demo's thirty sentences: three words, two senses each, five uses of each.
 
-    They were written for this project and are in the public domain (CC0).
+    They were written for this project and are in the public domain (CC0). Those of
+    "read" were chosen so that each sentence marks the tense in another way too.
 
     >>> read_uses()[0].sense
     'gift'
