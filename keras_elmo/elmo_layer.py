@@ -206,9 +206,11 @@ class ElmoLayer(keras.layers.Layer):
         return super().__call__(inputs, lengths=lengths, **kwargs)
 
     def call(self, inputs, lengths=None, training=None):
-        layers, mask, words = self._compute_layers(
-            inputs, lengths, self.keep_sentence_boundaries, self.stateful
-        )
+        tokens, mask, words = self._read(inputs, lengths)
+        layers = self._run(tokens, mask)
+        if not self.keep_sentence_boundaries:
+            layers, mask = _without_boundaries(layers, words)
+            words = mask
         outputs = []
         for mix, dropout in zip(self.mixes, self._dropouts, strict=True):
             mixed = dropout(mix(layers, mask=words), training=training)
@@ -239,38 +241,55 @@ class ElmoLayer(keras.layers.Layer):
             lengths = ops.convert_to_tensor(lengths)
         if not self.built:
             self.build(inputs.shape)
-        return self._compute_layers(inputs, lengths, False, self.stateful)[0]
+        tokens, mask, words = self._read(inputs, lengths)
+        return _without_boundaries(self._run(tokens, mask), words)[0]
 
-    def stateless_layers(self, inputs, lengths=None):
-        """`all_layers` of a built layer and where they are words, without any state.
+    def stateless_layers(self, inputs, lengths=None, initial_state=None):
+        """`all_layers` of a built layer, its state a matter of the caller's.
+
+        This is what is exported: the state that a stateful layer keeps neither enters
+        nor changes.
 
         Args:
             inputs, lengths: As to call the layer, tensors.
+            initial_state: As of `BiLM`; zeros where None.
 
         Returns:
-            Pair of `(batch, L + 1, time, 2 * P)` and bool `(batch, time)`. This is
-            what is exported; a stateful layer's state neither enters nor changes.
+            Triple of `(batch, L + 1, time, 2 * P)`, of bool `(batch, time)`, True at
+            words, and of the final state in the form of `initial_state`.
         """
-        return self._compute_layers(inputs, lengths, False, False)[:2]
+        return self.layers_of_ids(*self.reader.read(inputs, lengths), initial_state)
 
-    def _compute_layers(self, inputs, lengths, keep_boundaries, stateful):
-        """All layers; where their steps are real; where these are words."""
-        ids, lengths = self.reader.read(inputs, lengths)
+    def layers_of_ids(self, ids, lengths, initial_state=None):
+        """`stateless_layers` of what `reader.read` returns.
+
+        Args:
+            ids: Int32 ids with boundaries, of `time + 2` steps.
+            lengths: Int32 `(batch,)`, numbers of words.
+            initial_state: As of `BiLM`; zeros where None.
+        """
+        tokens, mask, words = self._encode(ids, lengths)
+        layers, state = self.bilm(
+            tokens, mask=mask, initial_state=initial_state, return_state=True
+        )
+        return *_without_boundaries(layers, words), state
+
+    def _read(self, inputs, lengths):
+        return self._encode(*self.reader.read(inputs, lengths))
+
+    def _encode(self, ids, lengths):
+        """Token vectors with boundaries; which steps are real, and which are words."""
         step = ops.arange(ops.shape(ids)[1], dtype="int32")[None]
         mask = step < lengths[:, None] + 2
-        tokens = self.token_encoder(ids)
-        if stateful:
+        words = ops.logical_and(step > 0, step < lengths[:, None] + 1)
+        return self.token_encoder(ids), mask, words
+
+    def _run(self, tokens, mask):
+        if self.stateful:
             layers = self._run_from_state(tokens, mask)
         else:
             layers = self.bilm(tokens, mask=mask)
-        if not self.fine_tune:
-            layers = ops.stop_gradient(layers)
-        words = ops.logical_and(step > 0, step < lengths[:, None] + 1)
-        if keep_boundaries:
-            return layers, mask, words
-        words = words[:, 1:-1]
-        real = ops.cast(words, layers.dtype)[:, None, :, None]
-        return layers[:, :, 1:-1] * real, words, words
+        return layers if self.fine_tune else ops.stop_gradient(layers)
 
     def _run_from_state(self, tokens, mask):
         batch = ops.shape(tokens)[0]
@@ -430,6 +449,13 @@ class ElmoLayer(keras.layers.Layer):
             self.max_chars_per_token,
             dtype,
         )
+
+
+def _without_boundaries(layers, words):
+    """Layers of the words alone, zero at padding; and which of them are words."""
+    words = words[:, 1:-1]
+    real = ops.cast(words, layers.dtype)[:, None, :, None]
+    return layers[:, :, 1:-1] * real, words
 
 
 def _check_arguments(

@@ -158,7 +158,7 @@ def _compile(elmo, layers):
 
     def embed(words, lengths):
         # Sorted by length, sentences may not see a state of those before.
-        every, real = elmo.stateless_layers(words, lengths)  # (B, L + 1, T, 2 * P)
+        every, real, _ = elmo.stateless_layers(words, lengths)  # (B, L + 1, T, 2 * P)
         if layers == "mix":
             every = elmo.mixes[0](every, mask=real)
         elif layers == "top":

@@ -42,7 +42,7 @@ ONLY_IN = {
         "cli/_quiet.py",
     ),
     "tensorflow_text": ("text/raw_text.py",),
-    "tensorflow_serving": ("serving/",),
+    "tensorflow_serving": ("serving/", "saved_model/warmup.py"),
     "grpc": ("serving/",),
     "h5py": ("ai2/weights.py", "embed_file.py", "inspection.py"),
     "rich": ("cli/", "demo.py"),

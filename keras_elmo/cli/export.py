@@ -1,6 +1,6 @@
 """The command `keras-elmo export`: a model as a SavedModel for TensorFlow Serving."""
 
-from keras_elmo.cli._arguments import positive_int
+from keras_elmo.cli._arguments import natural, positive_int
 
 
 def add_parser(subparsers):
@@ -32,6 +32,39 @@ def add_parser(subparsers):
         metavar="N",
         help="name of the version's folder (one above the highest there is)",
     )
+    parser.add_argument(
+        "--text",
+        action="store_true",
+        help="add the signature text, for raw text; its ops are tensorflow-text's, "
+        "which TensorFlow Serving has and a bare TensorFlow not",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="names of the classes that a .keras model scores, one a line",
+    )
+    parser.add_argument(
+        "--layers",
+        choices=["all", "mix", "top", "average"],
+        default="all",
+        help="all outputs, or only vectors of the model's weighted sum, of its top "
+        "layer or of the mean of all (all)",
+    )
+    parser.add_argument(
+        "--pooling",
+        choices=["mean", "max", "last"],
+        default="mean",
+        help="what a sentence's vector is of those of its words (mean)",
+    )
+    parser.add_argument(
+        "--batch-sizes",
+        type=natural,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="numbers of sentences of the warm-up requests: the server's allowed batch "
+        "sizes; 0 for none (1)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -40,10 +73,11 @@ def run(args):
     """Export the model and print the path of its version's folder.
 
     Args:
-        args: `argparse.Namespace` with `model`, `base`, `version` and `json`.
+        args: `argparse.Namespace` with `model`, `base`, `version`, `text`, `labels`,
+            `layers`, `pooling`, `batch_sizes` and `json`.
 
     Raises:
-        FormatError: if the model does not load.
+        FormatError: if the model does not load, or the labels do not fit it.
         OSError: if there is no such model, or the version is there already.
 
     What is printed looks like this:
@@ -54,16 +88,45 @@ def run(args):
     import os
 
     from keras_elmo.cli._quiet import native_stderr_held
+    from keras_elmo.errors import FormatError
     from keras_elmo.resolver import load_model
 
+    labels = None if args.labels is None else _read_labels(args.labels)
     model = load_model(args.model)
     with native_stderr_held():
         from keras_elmo.saved_model.writer import export_saved_model
 
-        folder = export_saved_model(model, args.base, args.version)
+        try:
+            folder = export_saved_model(
+                model,
+                args.base,
+                args.version,
+                labels=labels,
+                text=args.text,
+                layers=args.layers,
+                pooling=args.pooling,
+                batch_sizes=[size for size in args.batch_sizes if size],
+                source=args.model,
+            )
+        except ValueError as error:  # of options that are not for this model
+            raise FormatError(f"{args.model}: {error}") from error
     if args.json:
         version = int(os.path.basename(folder))
         facts = {"model": args.model, "folder": folder, "version": version}
         print(json.dumps(facts))
         return
     print(folder)
+
+
+def _read_labels(path):
+    from keras_elmo.errors import FormatError
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            labels = file.read().splitlines()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path}: expected UTF-8, found: {error}.") from error
+    for i, label in enumerate(labels, 1):
+        if not label.strip():
+            raise FormatError(f"{path}, line {i}: expected a label, found none.")
+    return labels

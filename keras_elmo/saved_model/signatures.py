@@ -1,129 +1,169 @@
-"""What an exported model answers to: its signatures, as functions of tensors.
+"""What an exported ElmoLayer answers to: its signatures, as functions of tensors.
 
-Names of signatures, inputs and outputs are those of TF-Hub's ELMo (google/elmo).
+Names of signatures, inputs and outputs are those of TF-Hub's ELMo (google/elmo), where
+it has one.
 """
 
 import keras
 import tensorflow as tf
 
 from keras_elmo.elmo_layer import ElmoLayer
+from keras_elmo.saved_model.word_inputs import (
+    SEQUENCE_LEN,
+    TOKENS,
+    cut_lengths,
+    signature,
+    word_signatures,
+)
 
-DEFAULT = "serving_default"
+LAYERS = ("all", "mix", "top", "average")
+POOLINGS = ("mean", "max", "last")
+HIGHEST_CHARACTER = 261
 
 
 def elmo_signatures(
-    elmo: ElmoLayer,
+    elmo: ElmoLayer, text: bool = False, layers: str = "all", pooling: str = "mean"
 ) -> dict[str, tf.types.experimental.GenericFunction]:
-    """The signatures of a layer alone: raw sentences, and sentences in words.
+    """The signatures of a layer alone.
 
-    `default`, which is `serving_default` too, has the input `strings` `(batch,)`, split
-    at white space. `tokens` has `tokens` `(batch, time)` and `sequence_len`
-    `(batch,)`, which alone decides what is padding, whatever the strings there are.
+    `default` (which is `serving_default` too), `tokens` and `text` are those of
+    `word_signatures`. `char_ids` takes `char_ids` `(batch, time, chars)` as of
+    `batch_to_ids` and `sequence_len`; of a layer with a vocabulary it is `word_ids`,
+    with `word_ids` `(batch, time)`. A row with an id that there is not is answered
+    with NaN, for an error would fail all requests of a server's batch. `stateful`
+    takes `tokens`, `sequence_len` and the biLM's states: `state_h` `(batch, 2, L, P)`
+    and `state_c` `(batch, 2, L, units)`, forward before backward, zeros at the start;
+    it returns them as they are after the last step.
 
-    Outputs of both: `word_emb` `(batch, time, P)`, `lstm_outputs1` and on, `elmo`
-    `(batch, time, 2 * P)`, `default` `(batch, 2 * P)`, the mean over the words, all
-    float32 and zero at padding; and `lengths` int32 `(batch,)`. Further mixes of the
-    layer are `elmo_2` and on.
+    Outputs: `word_emb` `(batch, time, P)`, `lstm_outputs1` and on, `elmo`
+    `(batch, time, 2 * P)`, `default` `(batch, 2 * P)`, all float32 and zero at padding;
+    and `lengths` int32 `(batch,)`. Further mixes of the layer are `elmo_2` and on.
 
     Args:
-        elmo: A built layer. A stateful one is exported without its state.
+        elmo: A built layer. A stateful one's own state is not exported.
+        text: Whether there is a signature `text`.
+        layers: `"all"`; or one vector a word, `elmo`, and neither `word_emb` nor
+            `lstm_outputs`: `"mix"`, what the layer gives, `"top"`, the highest layer,
+            or `"average"`, the mean of all layers.
+        pooling: What `default` is of the words' `elmo`: `"mean"`, `"max"` or
+            `"last"`, the last word's.
     """
 
-    def embed(words, lengths):
-        # The layers once, whatever the number of mixes; never the state.
-        layers, real = elmo.stateless_layers(words, lengths)
-        width = layers.shape[-1] // 2
-        outputs = {"word_emb": layers[:, 0, :, :width], "lengths": lengths}
-        for i in range(1, layers.shape[1]):
-            outputs[f"lstm_outputs{i}"] = layers[:, i]
-        for i, mix in enumerate(elmo.mixes):
-            name = "elmo" if i == 0 else f"elmo_{i + 1}"
-            mixed = tf.cast(mix(layers, mask=real), tf.float32)
-            outputs[name] = mixed * tf.cast(real, tf.float32)[:, :, None]
-        count = tf.cast(tf.maximum(lengths, 1), tf.float32)[:, None]
-        outputs["default"] = tf.reduce_sum(outputs["elmo"], axis=1) / count
-        return {
-            name: value if name == "lengths" else tf.cast(value, tf.float32)
-            for name, value in outputs.items()
-        }
+    bilm = elmo.bilm
+    name = "char_ids" if elmo.reads_characters else "word_ids"
+    sizes = [elmo.max_chars_per_token] if elmo.reads_characters else []
+    highest = HIGHEST_CHARACTER if elmo.reads_characters else len(elmo.vocabulary)
+    states = [
+        tf.TensorSpec([None, 2, bilm.num_layers, size], tf.float32, name=name)
+        for name, size in (("state_h", bilm.direction_dim), ("state_c", bilm.units))
+    ]
 
-    @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.string, name="strings")],
-        autograph=False,
-    )
-    def default(strings):
-        strings = tf.ensure_shape(strings, [None])
-        words = tf.strings.split(strings)
-        lengths = tf.cast(words.row_lengths(), tf.int32)
-        return embed(words.to_tensor(""), lengths)
-
+    # One function for all signatures, traced and stored once.
     @tf.function(
         input_signature=[
-            tf.TensorSpec([None, None], tf.string, name="tokens"),
-            tf.TensorSpec([None], tf.int32, name="sequence_len"),
+            tf.TensorSpec([None] * (2 + len(sizes)), tf.int32),
+            tf.TensorSpec([None], tf.int32),
+            *states,
         ],
         autograph=False,
     )
-    def tokens(tokens, sequence_len):
-        tokens = tf.ensure_shape(tokens, [None, None])
-        sequence_len = tf.ensure_shape(sequence_len, [None])
-        same = tf.debugging.assert_equal(
-            tf.shape(tokens)[0],
-            tf.shape(sequence_len)[0],
-            "tokens and sequence_len: expected the same number of rows.",
+    def embed(ids, lengths, state_h, state_c):
+        state = _nest(state_h, state_c, bilm)
+        every, real, state = elmo.layers_of_ids(ids, lengths, state)
+        outputs = {}
+        if layers == "all":
+            outputs["word_emb"] = every[:, 0, :, : every.shape[-1] // 2]
+            for i in range(1, every.shape[1]):
+                outputs[f"lstm_outputs{i}"] = every[:, i]
+        for name, vectors in _vectors(elmo, every, real, layers):
+            outputs[name] = vectors * tf.cast(real, tf.float32)[:, :, None]
+        outputs["default"] = _pool(outputs["elmo"], real, lengths, pooling)
+        outputs = {n: tf.cast(value, tf.float32) for n, value in outputs.items()}
+        return outputs, *_stack(state)
+
+    def from_zero(words, lengths):
+        ids, lengths = elmo.reader.read(words, lengths)
+        rows = tf.shape(ids)[0]
+        zeros = [tf.zeros([rows, *spec.shape[1:]], spec.dtype) for spec in states]
+        return embed(ids, lengths, *zeros)[0]
+
+    def answer(words, lengths, others):
+        return from_zero(words, lengths) | {"lengths": lengths}
+
+    def of_ids(sequence_len, **named):
+        (ids,) = named.values()
+        lengths = cut_lengths(sequence_len, ids)
+        known = (ids >= 0) & (ids <= highest)
+        beyond = ~tf.sequence_mask(lengths, tf.shape(ids)[1])
+        known |= beyond[:, :, None] if sizes else beyond
+        known = tf.reduce_all(known, axis=list(range(1, len(ids.shape))))  # (batch,)
+        outputs = from_zero(tf.clip_by_value(ids, 0, highest), lengths)
+        outputs = {n: _nan_where(~known, value) for n, value in outputs.items()}
+        return outputs | {"lengths": lengths}
+
+    def stateful(tokens, sequence_len, state_h, state_c):
+        ids, lengths = elmo.reader.read(tokens, cut_lengths(sequence_len, tokens))
+        outputs, state_h, state_c = embed(ids, lengths, state_h, state_c)
+        return outputs | {"lengths": lengths, "state_h": state_h, "state_c": state_c}
+
+    ids = tf.TensorSpec([None, None, *sizes], tf.int32, name=name)
+    return word_signatures(answer, text) | {
+        name: signature(of_ids, [ids, SEQUENCE_LEN]),
+        "stateful": signature(stateful, [TOKENS, SEQUENCE_LEN, *states]),
+    }
+
+
+def _vectors(elmo, every, real, layers):
+    """One vector a word: names and tensors `(batch, time, 2 * P)`."""
+    if layers == "top":
+        return [("elmo", tf.cast(every[:, -1], tf.float32))]
+    if layers == "average":
+        return [("elmo", tf.reduce_mean(tf.cast(every, tf.float32), axis=1))]
+    return [
+        (
+            "elmo" if i == 0 else f"elmo_{i + 1}",
+            tf.cast(mix(every, mask=real), tf.float32),
         )
-        with tf.control_dependencies([same]):
-            lengths = tf.clip_by_value(sequence_len, 0, tf.shape(tokens)[1])
-        return embed(tokens, lengths)
-
-    return {"default": default, "tokens": tokens, DEFAULT: default}
-
-
-def model_signatures(model: keras.Model) -> dict:
-    """The one signature of a functional model, `serving_default`.
-
-    Inputs and outputs go by their keys where the model has dicts of them, else by the
-    names of its inputs and of the layers that give its outputs.
-
-    Args:
-        model: A functional or Sequential model.
-
-    Raises:
-        ValueError: Another kind of model.
-    """
-    if isinstance(model, keras.Sequential):
-        inputs, outputs = model.inputs[0], model.outputs[0]
-    elif getattr(model, "inputs", None):
-        inputs, outputs = model.input, model.output
-    else:
-        raise ValueError(
-            "export_saved_model: expected a functional or Sequential model, whose "
-            f"inputs are known, received {type(model).__name__}."
-        )
-    specs = [
-        tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
-        for name, tensor in _named(inputs, lambda tensor: tensor.name)
+        for i, mix in enumerate(elmo.mixes)
     ]
-    output_names = [name for name, _ in _named(outputs, _producer)]
-
-    @tf.function(input_signature=specs, autograph=False)
-    def serve(*tensors):
-        checked = [
-            tf.ensure_shape(tensor, spec.shape)
-            for tensor, spec in zip(tensors, specs, strict=True)
-        ]
-        results = model(keras.tree.pack_sequence_as(inputs, checked))
-        return dict(zip(output_names, keras.tree.flatten(results), strict=True))
-
-    return {DEFAULT: serve}
 
 
-def _named(structure, name_of):
-    if isinstance(structure, dict):
-        return sorted(structure.items())  # the order of `keras.tree.flatten`
-    return [(name_of(tensor), tensor) for tensor in keras.tree.flatten(structure)]
+def _pool(vectors, real, lengths, pooling):
+    """One vector a sentence; zeros where it has no words."""
+    if pooling == "max":
+        candidates = tf.where(real[:, :, None], vectors, vectors.dtype.min)
+        highest = tf.reduce_max(candidates, axis=1)
+        return tf.where(lengths[:, None] > 0, highest, 0.0)
+    if pooling == "last":
+        last = tf.one_hot(lengths - 1, tf.shape(vectors)[1])  # of no words: all zeros
+        return tf.einsum("bt,btd->bd", last, vectors)
+    count = tf.cast(tf.maximum(lengths, 1), tf.float32)[:, None]
+    return tf.reduce_sum(vectors, axis=1) / count
 
 
-def _producer(tensor):
-    operation, _, index = tensor._keras_history
-    return operation.name if index == 0 else f"{operation.name}_{index + 1}"
+def _nan_where(wrong, value):
+    shape = [-1] + [1] * (len(value.shape) - 1)
+    return tf.where(tf.reshape(wrong, shape), float("nan"), value)
+
+
+def _nest(state_h, state_c, bilm):
+    """`(batch, 2, L, size)` as a biLM takes its states, in the dtypes of its own."""
+    zero = bilm.get_initial_state(1)
+    flat = [
+        tensor[:, direction, layer]
+        for direction in range(2)
+        for layer in range(bilm.num_layers)
+        for tensor in (state_h, state_c)
+    ]
+    dtypes = [tensor.dtype for tensor in keras.tree.flatten(zero)]
+    cast = [tf.cast(tensor, d) for tensor, d in zip(flat, dtypes, strict=True)]
+    return keras.tree.pack_sequence_as(zero, cast)
+
+
+def _stack(state):
+    """The other way: a pair of `state_h` and `state_c`."""
+    flat = keras.tree.flatten(state)  # by direction, then layer, then h and c
+    both = [
+        tf.cast(tf.stack(kind, axis=1), tf.float32) for kind in (flat[::2], flat[1::2])
+    ]
+    return [tf.reshape(x, [-1, 2, len(flat) // 4, x.shape[-1]]) for x in both]

@@ -2,7 +2,12 @@
 
 import json
 
-from tests.helpers import GOLDEN
+import keras
+import pytest
+
+from keras_elmo.saved_model.session import read_signatures
+from keras_elmo.saved_model.warmup import read_warmup
+from tests.helpers import GOLDEN, load_golden
 
 TINY = GOLDEN / "tiny"
 MODEL = f"{TINY / 'options.json'},{TINY / 'lm_weights.hdf5'}"
@@ -29,3 +34,54 @@ def test_a_base_that_is_a_file_is_one_line(command, tmp_path):
     base.touch()
     status, out, err = command("export", MODEL, base)
     assert (status, out, err) == (1, "", f"keras-elmo: {base}: File exists\n")
+
+
+def test_options_reach_the_export(command, tmp_path):
+    base = tmp_path / "tiny"
+    argv = ["--text", "--layers", "top", "--pooling", "max", "--batch-sizes", 1, 3]
+    status, _, err = command("export", MODEL, base, *argv)
+    assert (status, err) == (0, "")
+    signatures = read_signatures(base / "1")
+    assert set(signatures["text"].outputs) == {
+        *("elmo", "default", "lengths", "words", "starts", "ends")
+    }
+    assert len(list(read_warmup(base / "1"))) == 2 * 6
+    assert f"exported from: {MODEL}" in (base / "1" / "README.md").read_text()
+
+
+@pytest.fixture
+def tagger_file(tmp_path):
+    words = keras.Input((None,), dtype="string", name="words")
+    tags = keras.layers.Dense(2, name="tags")(load_golden("tiny")(words))
+    keras.Model(words, tags).save(tmp_path / "tagger.keras")
+    return tmp_path / "tagger.keras"
+
+
+def test_labels_are_read_from_a_file(command, tmp_path, tagger_file):
+    labels, base = tmp_path / "labels.txt", tmp_path / "tagger"
+    labels.write_text("NOUN\nVERB\n")
+    argv = ["export", tagger_file, base, "--labels", labels, "--batch-sizes", 0]
+    assert command(*argv) == (0, f"{base / '1'}\n", "")
+    assert set(read_signatures(base / "1")["tokens"].outputs) == {
+        *("tags", "labels", "lengths")
+    }
+
+
+@pytest.mark.parametrize(
+    "content, text",
+    [
+        (b"NOUN\n\nVERB\n", "labels.txt, line 2: expected a label, found none."),
+        (b"\xff\n", "labels.txt: expected UTF-8, found: "),
+        (b"A\nB\nC\n", "expected one output with 3 classes"),
+        (None, "labels.txt: No such file or directory"),
+    ],
+)
+def test_wrong_labels_are_one_line(command, tmp_path, tagger_file, content, text):
+    labels = tmp_path / "labels.txt"
+    if content is not None:
+        labels.write_bytes(content)
+    status, out, err = command(
+        "export", tagger_file, tmp_path / "m", "--labels", labels
+    )
+    assert (status, out) == (1, "")
+    assert err.count("\n") == 1 and text in err

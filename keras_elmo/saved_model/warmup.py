@@ -1,0 +1,86 @@
+"""Requests that a server runs when it loads an export, before it answers others.
+
+The first requests to a graph are slow. TensorFlow Serving looks for such requests in
+`assets.extra/tf_serving_warmup_requests`, and does not load a model that fails one.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from keras_elmo.text.characters import batch_to_ids
+
+WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+MOST_RECORDS = 1000  # TensorFlow Serving refuses more.
+WORDS = ["The", "cat", "sat", "on", "the", "mat", "."]
+
+
+def write_warmup(
+    folder: str, model_name: str, signatures: Mapping, batch_sizes: Sequence[int]
+):
+    """Write one request for each signature and batch size.
+
+    Args:
+        folder: Version folder.
+        model_name: The name under which the model will be served.
+        signatures: `SignatureDef`s by name.
+        batch_sizes: Numbers of sentences.
+
+    >>> write_warmup("models/tiny/1", "tiny", {"tokens": signatures["tokens"]}, [1, 8])
+    >>> len(list(read_warmup("models/tiny/1")))
+    2
+    """
+    path = os.path.join(folder, WARMUP_FILE)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with tf.io.TFRecordWriter(path) as writer:
+        for name, signature in sorted(signatures.items()):
+            for size in batch_sizes:
+                log = _request(name, signature, size, model_name)
+                writer.write(log.SerializeToString())
+
+
+def read_warmup(folder: str) -> Iterator[prediction_log_pb2.PredictionLog]:
+    """The requests that an export holds, none where it has no such file."""
+    path = os.path.join(folder, WARMUP_FILE)
+    if os.path.exists(path):
+        for record in tf.data.TFRecordDataset(path):
+            yield prediction_log_pb2.PredictionLog.FromString(record.numpy())
+
+
+def _request(name, signature, size, model_name):
+    log = prediction_log_pb2.PredictionLog()
+    kind = signature.method_name.rpartition("/")[2]  # predict, classify or regress
+    request = getattr(log, f"{kind}_log").request
+    request.model_spec.name = model_name
+    request.model_spec.signature_name = name
+    if kind == "predict":
+        for alias, info in signature.inputs.items():
+            array = _example(alias, info, size)
+            request.inputs[alias].CopyFrom(tf.make_tensor_proto(array))
+    else:
+        tokens = [word.encode() for word in WORDS]
+        for _ in range(size):
+            example = request.input.example_list.examples.add()
+            example.features.feature["tokens"].bytes_list.value.extend(tokens)
+    return log
+
+
+def _example(alias, info, size):
+    """A value of an input, sensible where its name is known."""
+    shape = [d.size for d in info.tensor_shape.dim]
+    if alias in ("strings", "text"):
+        return np.array([" ".join(WORDS)] * size, object)
+    if alias == "tokens":
+        return np.array([WORDS] * size, object)
+    if alias == "char_ids":
+        return batch_to_ids([WORDS] * size, shape[2])
+    if alias == "sequence_len":
+        return np.full(size, len(WORDS), np.int32)
+    dtype = tf.dtypes.as_dtype(info.dtype)
+    shape = [size, *(len(WORDS) if n < 0 else n for n in shape[1:])]
+    if dtype == tf.string:
+        return np.full(shape, "a", object)
+    return np.zeros(shape, dtype.as_numpy_dtype)

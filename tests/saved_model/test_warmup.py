@@ -1,0 +1,117 @@
+"""Warm-up requests and the README of an export."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_elmo
+from keras_elmo.saved_model.session import opened, read_signatures, replay_warmup
+from keras_elmo.saved_model.warmup import read_warmup, write_warmup
+
+
+def asked(folder):
+    """Signature, kind and number of rows of each request."""
+    rows = []
+    for log in read_warmup(folder):
+        kind = log.WhichOneof("log_type")
+        request = getattr(log, kind).request
+        assert request.model_spec.name == os.path.basename(os.path.dirname(folder))
+        if kind == "predict_log":
+            (size,) = {x.tensor_shape.dim[0].size for x in request.inputs.values()}
+        else:
+            size = len(request.input.example_list.examples)
+        rows.append((request.model_spec.signature_name, kind, size))
+    return rows
+
+
+def test_there_is_a_request_for_each_signature_and_batch_size(elmo_folder):
+    names = ["char_ids", "default", "serving_default", "stateful", "tokens"]
+    assert asked(elmo_folder) == [
+        (name, "predict_log", size) for name in names for size in (1, 4)
+    ]
+
+
+def test_a_taggers_examples_are_asked_for_too(tagger_folder):
+    kinds = {name: kind for name, kind, _ in asked(tagger_folder)}
+    assert kinds["classify"] == "classify_log"
+    assert kinds["regress"] == "regress_log"
+    assert kinds["tokens"] == "predict_log"
+
+
+def test_inputs_of_any_kind_are_made_up(tmp_path):
+    words = keras.Input((None,), dtype="string", name="words")
+    elmo = keras_elmo.ElmoLayer.from_preset("elmo_tiny_en")
+    mean = keras.layers.GlobalAveragePooling1D()(elmo(words))
+    year = keras.Input((1,), name="year")
+    colour = keras.Input((), dtype="string", name="colour")
+    out = keras.layers.Concatenate()([mean, year])
+    model = keras.Model([words, year, colour], [out, keras.layers.Identity()(colour)])
+    folder = keras_elmo.export_saved_model(model, tmp_path / "m", batch_sizes=[2])
+    first = next(read_warmup(folder)).predict_log.request
+    assert tf.make_ndarray(first.inputs["year"]).tolist() == [[0.0], [0.0]]
+    assert tf.make_ndarray(first.inputs["colour"]).tolist() == [b"a", b"a"]
+
+
+def test_no_batch_size_is_no_request(tmp_path, elmo):
+    folder = keras_elmo.export_saved_model(elmo, tmp_path / "m", batch_sizes=[])
+    assert list(read_warmup(folder)) == []
+    assert not os.path.exists(f"{folder}/assets.extra")
+
+
+def test_a_request_that_fails_is_named(tmp_path):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "strings")])
+    def fails(strings):
+        tf.debugging.assert_equal(tf.strings.length(strings), 0, "expected blanks")
+        return {"out": strings}
+
+    folder = str(tmp_path / "m" / "1")
+    tf.saved_model.save(tf.Module(), folder, signatures={"fails": fails})
+    signatures = {"fails": read_signatures(folder)["fails"]}
+    write_warmup(folder, "m", signatures, [1])
+    with pytest.raises(ValueError, match="'fails' fails its own .*expected blanks"):
+        replay_warmup(folder)
+
+
+def test_nothing_is_published_that_fails_its_requests(tmp_path, elmo, monkeypatch):
+    def fail(folder):
+        raise ValueError("no good")
+
+    monkeypatch.setattr("keras_elmo.saved_model.writer.replay_warmup", fail)
+    with pytest.raises(ValueError, match="no good"):
+        keras_elmo.export_saved_model(elmo, tmp_path / "m")
+    assert os.listdir(tmp_path / "m") == []
+
+
+def test_a_session_runs_every_signature(elmo_folder, exported):
+    """As TensorFlow Serving does: by the names in the SignatureDef."""
+    with opened(elmo_folder) as (session, signatures):
+        for log in read_warmup(elmo_folder):
+            request = log.predict_log.request
+            name = request.model_spec.signature_name
+            signature = signatures[name]
+            arrays = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
+            found = session.run(
+                {alias: info.name for alias, info in signature.outputs.items()},
+                {signature.inputs[alias].name: a for alias, a in arrays.items()},
+            )
+            expected = exported.signatures[name](
+                **{alias: tf.constant(array) for alias, array in arrays.items()}
+            )
+            for alias, value in expected.items():
+                np.testing.assert_allclose(found[alias], value, atol=1e-6)
+
+
+def test_the_readme_tells_signatures_and_source(elmo_folder, tagger_folder):
+    with open(f"{elmo_folder}/README.md", encoding="utf-8") as file:
+        text = file.read()
+    assert "exported from: elmo_layer" in text
+    assert (
+        f"by keras_elmo {keras_elmo.__version__}, TensorFlow {tf.__version__}" in text
+    )
+    assert "| `char_ids` | `char_ids` int32 [?, ?, 50], `sequence_len` int32" in text
+    assert "tensorflow-text" not in text
+    with open(f"{tagger_folder}/README.md", encoding="utf-8") as file:
+        assert "| `classify` | `inputs` string [?] | `classes` string" in file.read()
