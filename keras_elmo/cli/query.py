@@ -1,4 +1,6 @@
-"""The command `keras-elmo query`: ask a model server for vectors."""
+"""The command `keras-elmo query`: ask a model server about sentences."""
+
+from keras_elmo.cli._arguments import positive_float
 
 
 def add_parser(subparsers):
@@ -9,10 +11,10 @@ def add_parser(subparsers):
 
     >>> add_parser(argparse.ArgumentParser().add_subparsers())
     """
-    parser = subparsers.add_parser("query", help="ask a model server for vectors")
+    parser = subparsers.add_parser("query", help="ask a model server about sentences")
     parser.description = (
-        "Ask a model server for the vectors of sentences: of an exported ElmoLayer, "
-        "not of a Keras model around one, whose inputs and outputs are its own."
+        "Ask a model server for the vectors of sentences, or for the outputs of a "
+        "model around an ELMo: a tagger's labels, a classifier's scores."
     )
     parser.epilog = 'example: keras-elmo query 127.0.0.1:8500 "The cat sat ." --json'
     parser.add_argument("address", metavar="ADDRESS", help="HOST:PORT of the server")
@@ -29,54 +31,137 @@ def add_parser(subparsers):
     )
     parser.add_argument(
         "--signature",
-        choices=["default", "tokens"],
+        choices=["default", "tokens", "text"],
         default="default",
-        help="send sentences, or words split here (default)",
+        help="send sentences, which the model splits at white space; or words split "
+        "here; or raw text, which the model tokenizes (default)",
     )
-    parser.add_argument("--output", default="elmo", help="which output to print (elmo)")
+    parser.add_argument(
+        "--output",
+        help="which output to print (elmo, or else labels, or else the model's first)",
+    )
+    parser.add_argument(
+        "--status",
+        action="store_true",
+        help="print the versions of the model that the server knows of, nothing else",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=positive_float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to wait for each answer (60)",
+    )
+    parser.add_argument(
+        "--tls-ca", metavar="PEM", help="certificates to trust; switches TLS on"
+    )
+    parser.add_argument("--tls-key", metavar="PEM", help="the client's private key")
+    parser.add_argument("--tls-cert", metavar="PEM", help="the client's certificate")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object, with full vectors"
     )
-    parser.set_defaults(run=run, list_argument="sentences")
+    parser.set_defaults(run=run, list_argument="sentences", wrong_usage=parser.error)
 
 
 def run(args):
-    """Print the vectors of sentences.
+    """Print an output for each sentence, or the model's versions.
 
     Args:
-        args: `argparse.Namespace` with `address`, `sentences`, `model`,
-            `signature`, `output` and `json`.
+        args: `argparse.Namespace` with `address`, `sentences`, `model`, `signature`,
+            `output`, `status`, `timeout`, `tls_ca`, `tls_key`, `tls_cert`, `json`, and
+            `wrong_usage`, which ends the process.
 
     Raises:
         ServingError: if the server is away or refuses the request.
-        FormatError: if standard input is not UTF-8.
+        FormatError: if standard input is not UTF-8, or a file not PEM.
     """
-    import json
+    import os
 
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are told by us, in a line
     from keras_elmo.serving.client import ElmoClient
 
+    if not args.tls_ca and (args.tls_key or args.tls_cert):
+        args.wrong_usage("--tls-key, --tls-cert: expected --tls-ca, too")
+    if bool(args.tls_key) != bool(args.tls_cert):
+        args.wrong_usage("--tls-key, --tls-cert: expected both, received one")
+    with ElmoClient(
+        args.address,
+        args.model,
+        timeout=args.timeout,
+        tls_ca=args.tls_ca,
+        tls_key=args.tls_key,
+        tls_cert=args.tls_cert,
+    ) as client:
+        (_print_status if args.status else _print_answers)(client, args)
+
+
+def _print_status(client, args):
+    import json
+
+    versions = client.status()
+    if args.json:
+        print(json.dumps({"model": args.model, "versions": versions}))
+        return
+    for version in versions:
+        error = f"  {version['error']}" if version["error"] else ""
+        print(f"version {version['version']}  {version['state']}{error}")
+
+
+def _print_answers(client, args):
+    import json
+
+    from keras_elmo.serving.embedding import is_per_word
+
     sentences = _read_sentences(args)
-    with ElmoClient(args.address, args.model) as client:
-        split_here = args.signature == "tokens"
-        asked = [line.split() for line in sentences] if split_here else sentences
-        vectors = client.embed(asked, args.output)
-    tokens = [_name_tokens(*pair) for pair in zip(sentences, vectors, strict=True)]
+    signature = client.metadata().get(args.signature, {"outputs": {}})
+    output = args.output or _first_output(signature["outputs"])
+    per_word = is_per_word(signature, output)
+    found = _ask(client, args.signature, sentences, output)
     if args.json:
         rows = [
             {"tokens": words, "shape": array.shape, "vectors": array.tolist()}
-            for words, array in zip(tokens, vectors, strict=True)
+            for words, array in found
         ]
-        facts = {"model": args.model, "output": args.output, "sentences": rows}
+        facts = {"model": args.model, "output": output, "sentences": rows}
         print(json.dumps(facts))
         return
-    for sentence, words, array in zip(sentences, tokens, vectors, strict=True):
+    for sentence, (words, array) in zip(sentences, found, strict=True):
         print(f"{sentence}  {array.shape}")
-        if array.ndim < 2:
+        if not per_word:
             print(f"  {_few(array)}")
             continue
+        if len(words) != len(array):  # Split by rules that are not known here.
+            words = [str(i) for i in range(len(array))]
         width = max(map(len, words), default=0)
         for word, vector in zip(words, array, strict=True):
             print(f"  {word:{width}}  {_few(vector)}")
+
+
+def _ask(client, signature, sentences, output):
+    """The words and the output of each sentence."""
+    import numpy as np
+
+    if signature == "text":
+        rows = client.embed(sentences, [output, "words"], signature="text")
+        return [(row["words"].tolist(), np.asarray(row[output])) for row in rows]
+    if signature == "tokens":
+        words = [sentence.split() for sentence in sentences]
+        rows = client.embed(words, output)
+    else:
+        # As the model splits: at the white space of ASCII.
+        words = [
+            [word.decode() for word in sentence.encode().split()]
+            for sentence in sentences
+        ]
+        rows = client.embed(sentences, output, signature=signature)
+    return list(zip(words, map(np.asarray, rows), strict=True))
+
+
+def _first_output(outputs):
+    """The output to print where none is named."""
+    beside = {"lengths", "words", "starts", "ends"}
+    names = ["elmo", "labels", *(name for name in outputs if name not in beside)]
+    return next((name for name in names if name in outputs), "elmo")
 
 
 def _read_sentences(args):
@@ -92,19 +177,13 @@ def _read_sentences(args):
     return sentences
 
 
-def _name_tokens(sentence, array):
-    """The words that belong to the rows of `array`, or numbers for them.
-
-    The model splits a sentence by rules of its own. Where it finds another number
-    of words than Python does, they can not be told apart here.
-    """
-    words = sentence.split()
-    if array.ndim < 2 or len(words) == len(array):
-        return words
-    return [str(i) for i in range(len(array))]
-
-
 def _few(array):
-    numbers = array.reshape(-1)
-    more = " ..." if len(numbers) > 3 else ""
-    return " ".join(f"{x:7.4f}" for x in numbers[:3]) + more
+    import numpy as np
+
+    values = np.asarray(array, object).reshape(-1)  # Python's own numbers and strings
+    more = " ..." if len(values) > 3 else ""
+    return " ".join(map(_print_form, values[:3])) + more
+
+
+def _print_form(value):
+    return f"{value:7.4f}" if isinstance(value, float) else str(value)

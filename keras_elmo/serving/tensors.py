@@ -98,6 +98,26 @@ def encode(values, *, as_list: bool = False) -> tensor_pb2.TensorProto:
     return proto
 
 
+def encode_strings(values, shape) -> tensor_pb2.TensorProto:
+    """Write strings as a TensorProto, without an array in between.
+
+    Args:
+        values: list of `bytes`, row after row.
+        shape: Sizes; their product is the number of values.
+
+    Returns:
+        A `TensorProto`.
+
+    >>> decode(encode_strings([b"a", b"b"], (1, 2))).shape
+    (1, 2)
+    """
+    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=values)
+    proto.tensor_shape.SetInParent()
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
 def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     """Read a TensorProto as an array, whichever way its values are written.
 
@@ -151,17 +171,25 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
 
 
 def _as_array(values):
-    array = np.asarray(values)
     if isinstance(values, np.ndarray | np.generic):
+        array = np.asarray(values)
         return array.astype(object) if array.dtype.kind in "US" else array
-    if array.dtype.kind in "US":
-        return np.array(values, object)  # NumPy's own strings lose a final "\0".
+    if _starts_with_text(values):
+        # NumPy's own strings lose a final "\0", and take the room of the longest.
+        return np.array(values, object)
+    array = np.asarray(values)
     if array.dtype == np.int64:
         small = array.astype(np.int32)
         if not np.array_equal(small, array):
             raise ValueError("encode: Python integers are sent as int32; too large.")
         return small
     return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def _starts_with_text(values):
+    while isinstance(values, list | tuple | np.ndarray) and len(values):
+        values = values[0]
+    return isinstance(values, str | bytes)
 
 
 def _to_bytes(value):

@@ -116,7 +116,11 @@ def test_text_is_sent_as_utf8(values):
 @pytest.mark.parametrize(
     "values, message",
     [
-        ([["a"], ["b", "c"]], "inhomogeneous"),
+        (
+            [["a"], ["b", "c"]],
+            r"expected str or bytes, received \['a'\]",
+        ),
+        ([[1], [2, 3]], "inhomogeneous"),
         (["a", 1], "expected str or bytes, received 1"),
         (np.array([None]), "expected str or bytes, received None"),
         ([2**40], "too large"),
