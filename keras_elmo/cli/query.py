@@ -58,6 +58,11 @@ def add_parser(subparsers):
     parser.add_argument("--tls-key", metavar="PEM", help="the client's private key")
     parser.add_argument("--tls-cert", metavar="PEM", help="the client's certificate")
     parser.add_argument(
+        "--tls-server-name",
+        metavar="NAME",
+        help="the name in the server's certificate, if it is not the address's",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print one JSON object, with full vectors"
     )
     parser.set_defaults(run=run, list_argument="sentences", wrong_usage=parser.error)
@@ -68,8 +73,8 @@ def run(args):
 
     Args:
         args: `argparse.Namespace` with `address`, `sentences`, `model`, `signature`,
-            `output`, `status`, `timeout`, `tls_ca`, `tls_key`, `tls_cert`, `json`, and
-            `wrong_usage`, which ends the process.
+            `output`, `status`, `timeout`, `tls_ca`, `tls_key`, `tls_cert`,
+            `tls_server_name`, `json`, and `wrong_usage`, which ends the process.
 
     Raises:
         ServingError: if the server is away or refuses the request.
@@ -80,8 +85,10 @@ def run(args):
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are told by us, in a line
     from keras_elmo.serving.client import ElmoClient
 
-    if not args.tls_ca and (args.tls_key or args.tls_cert):
-        args.wrong_usage("--tls-key, --tls-cert: expected --tls-ca, too")
+    if not args.tls_ca and (args.tls_key or args.tls_cert or args.tls_server_name):
+        args.wrong_usage(
+            "--tls-key, --tls-cert, --tls-server-name: expected --tls-ca, too"
+        )
     if bool(args.tls_key) != bool(args.tls_cert):
         args.wrong_usage("--tls-key, --tls-cert: expected both, received one")
     with ElmoClient(
@@ -91,6 +98,7 @@ def run(args):
         tls_ca=args.tls_ca,
         tls_key=args.tls_key,
         tls_cert=args.tls_cert,
+        tls_server_name=args.tls_server_name,
     ) as client:
         (_print_status if args.status else _print_answers)(client, args)
 

@@ -91,8 +91,10 @@ def in_order(ask, batches, concurrency: int):
         while waiting:
             yield waiting.popleft().result()
     finally:
+        for future in waiting:
+            future.cancel()  # First, lest a thread that becomes free begins it.
         calls.give_up()
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown()
 
 
 async def in_order_async(ask, batches, concurrency: int):
