@@ -14,7 +14,7 @@ from tensorflow_serving.apis import (
 from keras_elmo.serving.base_client import MAX_WORDS, BaseClient, signature_for
 from keras_elmo.serving.connection import Attempts, Readiness, ServingError
 from keras_elmo.serving.embedding import Document, Embedding, check_outputs
-from keras_elmo.serving.in_flight import Calls, in_order
+from keras_elmo.serving.in_flight import in_order
 from keras_elmo.serving.requests import read_metadata, read_statuses
 from keras_elmo.serving.sentences import Splitter, check_sentences, split
 from keras_elmo.serving.tensors import decode
@@ -364,12 +364,17 @@ class ElmoClient(BaseClient):
         return in_order(ask, batches, self.concurrency)
 
     def _call(self, method, request, calls=None):
-        calls = calls or Calls()
+        run = calls.run if calls else _run
+        sleep = calls.sleep if calls else time.sleep
         attempts = Attempts(self.timeout, self.retries)
         while True:
             try:
-                return calls.run(method, request, attempts.remaining())
+                return run(method, request, attempts.remaining())
             except grpc.RpcError as error:
                 wait = attempts.wait_after(error.code())
-                if wait is None or calls.sleep(wait):
+                if wait is None or sleep(wait):
                     raise self._model.refusal(error) from error
+
+
+def _run(method, request, timeout):
+    return method(request, timeout=timeout)

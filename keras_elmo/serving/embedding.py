@@ -71,7 +71,7 @@ class Embedding:
         self.outputs = check_outputs(output)
         self.per_word = {n for n in self.outputs if is_per_word(signature, n)}
         self.raw_input = self._raw_input()
-        self.filter = sorted({*self.outputs, *self.state})
+        self.needed = {*self.outputs}
         if self.raw_input and self.per_word:
             if "lengths" not in signature["outputs"]:
                 raise model.error(
@@ -79,7 +79,7 @@ class Embedding:
                     f"{', '.join(sorted(self.per_word))} can be cut, found: "
                     f"{', '.join(sorted(signature['outputs']))}; ask for lists of words"
                 )
-            self.filter = sorted({*self.filter, "lengths"})
+            self.needed.add("lengths")
 
     def request(self, sentences):
         """The `PredictRequest` for sentences of one kind.
@@ -93,7 +93,8 @@ class Embedding:
                 f"sentences: expected {kinds[bool(self.raw_input)]} for the signature "
                 f"{self.name!r}, received {kinds[not self.raw_input]}."
             )
-        request = self.model.predict_request({}, self.name, self.filter)
+        outputs = sorted({*self.needed, *self.state})
+        request = self.model.predict_request({}, self.name, outputs)
         if self.raw_input:
             strings = [to_bytes(sentence) for sentence in sentences]
             request.inputs[self.raw_input].CopyFrom(
@@ -118,7 +119,7 @@ class Embedding:
             ServingError: if the answer does not fit the question.
         """
         arrays = {}
-        for name in {*self.filter} - {*self.state}:
+        for name in self.needed:
             if name not in response.outputs:
                 raise self.model.error(f"the reply has no output {name}")
             try:

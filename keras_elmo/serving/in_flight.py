@@ -64,7 +64,8 @@ def in_order(ask, batches, concurrency: int):
     At most twice as many batches are held, so that a slow answer keeps no thread idle.
 
     Args:
-        ask: Function of a batch and of `Calls`.
+        ask: Function of a batch and of `Calls`, or of None where nothing goes on
+            beside it.
         batches: Iterator.
         concurrency: int >= 1. Threads.
 
@@ -74,13 +75,13 @@ def in_order(ask, batches, concurrency: int):
     >>> list(in_order(lambda batch, calls: 2 * batch, iter([1, 2, 3]), 2))
     [2, 4, 6]
     """
-    calls = Calls()
     first = list(itertools.islice(batches, 2))
     if len(first) < 2 or concurrency == 1:
         # No thread for what goes one after the other.
         for batch in itertools.chain(first, batches):
-            yield ask(batch, calls)
+            yield ask(batch, None)
         return
+    calls = Calls()
     waiting = deque()
     pool = ThreadPoolExecutor(concurrency, "keras_elmo_client")
     try:

@@ -39,10 +39,21 @@ def words_of(sentence) -> list:
 def to_bytes(text: str | bytes) -> bytes:
     """Text in UTF-8.
 
+    Args:
+        text: A sentence or a word.
+
+    Raises:
+        ValueError: if it has half of a surrogate pair, which no UTF-8 can hold.
+
     >>> to_bytes("é")
     b'\\xc3\\xa9'
     """
-    return text.encode() if isinstance(text, str) else text
+    try:
+        return text.encode() if isinstance(text, str) else text
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"sentences: expected text that UTF-8 can hold, received {text!r}."
+        ) from error
 
 
 class Splitter:

@@ -341,6 +341,8 @@ def test_the_dtype_of_lengths_is_the_signatures(client, service):
         (["a"], {"signature": "tokens"}, "expected lists of words for the signature"),
         (["a"], {"output": []}, r"output: expected a name .* received \[\]"),
         (["a"], {"output": ["elmo", 5]}, "output: expected a name .* 5"),
+        (["a \ud800"], {}, r"expected text that UTF-8 can hold, received 'a \\ud800'"),
+        ([["\ud800"]], {}, "sentences: expected text that UTF-8 can hold"),
         (["a"], {"batch_size": 0}, "batch_size: expected an int >= 1, received 0"),
         (["a"], {"max_words": 0}, "max_words: expected an int >= 1, received 0"),
     ],
@@ -423,6 +425,12 @@ def test_a_document_carries_its_state(client, service, kind):
     rows = client.embed_document(sentences, ["elmo", "lengths"])
     assert_same([row["elmo"] for row in rows], expected)
     assert [row["lengths"] for row in rows] == [3, 1, 0, 2]
+
+
+def test_a_documents_state_can_be_seen(client):
+    rows = client.embed_document(WORDS, ["lengths", "state_h"])
+    assert [row["state_h"].shape for row in rows] == [(2, 1, 3)] * 4
+    assert [row["state_h"].max() for row in rows] == [3, 4, 4, 6]
 
 
 def test_a_document_stays_with_one_version(client, service):
