@@ -130,10 +130,10 @@ def test_the_timeout_holds_for_all_attempts_together(service, address, ask):
     service.failures.extend([UNAVAILABLE] * 1000)
     start = time.monotonic()
     with pytest.raises(ServingError) as caught:
-        ask(address, ["a b"], timeout=0.5, retries=1000)
-    assert time.monotonic() - start < 5  # 1000 retries would take more than an hour
+        ask(address, ["a b"], timeout=1.0, retries=1000)
+    assert time.monotonic() - start < 10  # 1000 retries would take more than an hour
     assert caught.value.code in (UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-    assert 3 <= len(service.requests) < 20
+    assert 2 <= len(service.requests) < 20
 
 
 @both
@@ -142,7 +142,7 @@ def test_a_slow_answer_is_waited_for_no_longer_than_the_timeout(service, address
     service.before = lambda request: released.wait(20)
     try:
         with pytest.raises(ServingError) as caught:
-            ask(address, ["a b"], timeout=0.3)
+            ask(address, ["a b"], timeout=1.0)
     finally:
         released.set()
     assert caught.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
