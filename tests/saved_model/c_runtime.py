@@ -6,7 +6,7 @@ It stands for a server that is linked against that library: Python's TensorFlow 
 imported. `job.json` is an object of
 
     libraries   the folder of libtensorflow_framework.so.2 and libtensorflow_cc.so.2
-    protos      the folder of an installed package `tensorflow`, for its protobuf classes
+    protos      the folder of an installed `tensorflow`, for its protobuf classes
     kernels     list of further kernel libraries, opened before the model
     export      the SavedModel, loaded by the tag `serve`
     feeds       .npz of inputs, see `pack`, by `signature/input`; every signature is run
@@ -262,7 +262,7 @@ def list_ops(library, op_list_class, kernel_list_class):
             library.call("TF_GetRegisteredKernelsForOp", op.name.encode()),
             kernel_list_class,
         )
-        if any(kernel.device_type == "CPU" for kernel in kernels.kernel):
+        if any(kernel.device_type in ("CPU", "DEFAULT") for kernel in kernels.kernel):
             found[op.name] = sorted(attribute.name for attribute in op.attr)
     return found
 
