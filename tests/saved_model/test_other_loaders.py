@@ -13,6 +13,9 @@ import keras_elmo
 from tests.helpers import load_golden
 from tests.saved_model import feeds as example
 
+# The first parameters of the functions behind signatures.
+FIRST = ("strings", "tokens", "char_ids", "word_ids", "text")
+
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory):
@@ -46,17 +49,22 @@ def test_a_session_runs_every_signature(export, feeds, expected):
 def test_keras_reloads_every_signature(export, feeds, expected):
     for name, inputs in feeds.items():
         layer = keras.layers.TFSMLayer(export, call_endpoint=name)
-        outputs = layer(**{key: tf.constant(value) for key, value in inputs.items()})
+        tensors = {key: tf.constant(value) for key, value in inputs.items()}
+        # The layer hands on its first argument by place, the others by name.
+        first = next(key for key in FIRST if key in tensors)
+        outputs = layer(tensors.pop(first), **tensors)
         found = {key: value.numpy() for key, value in outputs.items()}
         example.assert_same({name: found}, {name: expected[name]})
 
 
 def test_a_reloaded_signature_works_in_a_functional_model(export, feeds, expected):
-    layer = keras.layers.TFSMLayer(export, call_endpoint="default")
-    strings = keras.Input((), dtype="string", name="strings")
-    model = keras.Model(strings, layer(strings)["default"])
-    found = model(tf.constant(feeds["default"]["strings"]))
-    np.testing.assert_array_equal(found, expected["default"]["default"])
+    layer = keras.layers.TFSMLayer(export, call_endpoint="tokens")
+    words = keras.Input((None,), dtype="string", name="words")
+    lengths = keras.Input((), dtype="int32", name="lengths")
+    outputs = layer(words, sequence_len=lengths)
+    model = keras.Model([words, lengths], outputs["elmo"])
+    inputs = [tf.constant(feeds["tokens"][key]) for key in ("tokens", "sequence_len")]
+    np.testing.assert_array_equal(model(inputs), expected["tokens"]["elmo"])
 
 
 def saved_model_cli(*arguments):
