@@ -64,6 +64,9 @@ class ProjectedLSTM(keras.layers.Layer):
     used in bilm-tf `bilm/model.py`, `_build_lstms`. Gates in its order i, j, f, o.
     """
 
+    # How steps follow one another; a converter of graphs may need another form of it.
+    _scan = staticmethod(ops.scan)
+
     def __init__(
         self,
         units: int,
@@ -172,7 +175,7 @@ class ProjectedLSTM(keras.layers.Layer):
             return (h, c, t + 1), (h, c, t)
 
         start = (h, c, ops.zeros((), "int32"))
-        (h, c, _), (outputs, _, _) = ops.scan(step, start, gates)
+        (h, c, _), (outputs, _, _) = self._scan(step, start, gates)
         outputs = ops.transpose(outputs, (1, 0, 2))
         return (outputs[:, :-1] if spare else outputs), h, c
 
