@@ -1,0 +1,232 @@
+"""Models as ONNX files, from ids on: ONNX runtimes know no words."""
+
+import contextlib
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from keras_elmo.atomic import written_beside
+from keras_elmo.elmo_layer import ElmoLayer
+from keras_elmo.errors import FormatError
+from keras_elmo.layers.char_cnn import NUM_CHARACTERS
+
+OPSETS = range(15, 19)  # 14 brought shapes of zero rows; 18 is tf2onnx's last
+TOLERANCE = 1e-5
+# Batch and time of the inputs that a file is checked with, and each row's length.
+_CHECKS = [((3, 11), (11, 0, 4)), ((1, 1), (1,)), ((2, 0), (0, 0)), ((0, 3), ())]
+
+
+def export_onnx(elmo: ElmoLayer, path: str | os.PathLike, opset: int = 17) -> str:
+    """Write a layer as an ONNX file, which onnxruntime is seen to answer alike from.
+
+    Inputs are `char_ids` int32 `(batch, time, chars)`, as of `batch_to_ids`, and
+    `sequence_len` int32 `(batch,)`, which alone decides what is padding; batch and time
+    are free. A layer that looks words up has `word_ids` `(batch, time)`: place in the
+    vocabulary + 1. Outputs are those of the exported signatures: `word_emb`,
+    `lstm_outputs1` and on, `elmo`, `default`, `lengths`. No state.
+
+    Args:
+        elmo: A built float32 layer.
+        path: The file. It appears whole, after the check, or stays as it was.
+        opset: int, 15 to 18. Of ONNX's operators.
+
+    Returns:
+        The path.
+
+    Raises:
+        FormatError: onnxruntime does not run the file, or an output of it is off by
+            more than 1e-5, of itself where it is above 1.
+        ImportError: The packages of the extra `onnx` are missing.
+        ValueError: Another model, or an opset that is not among those.
+
+    >>> small = keras_elmo.ElmoLayer(
+    ...     keras_elmo.CharacterEncoder([(1, 8)], projection_dim=4),
+    ...     keras_elmo.BiLM(units=8, projection_dim=4, num_layers=1),
+    ... )
+    >>> small.build(None)
+    >>> export_onnx(small, "small.onnx")
+    'small.onnx'
+    """
+    _check_arguments(elmo, opset)
+    onnx, onnxruntime, tf2onnx = _packages()
+    function = ids_function(elmo)
+    with _convertible_loops(elmo):
+        model, _ = tf2onnx.convert.from_function(
+            function, function.input_signature, opset=opset
+        )
+    _name_axes(model.graph)
+    _let_rows_be_none(model.graph, onnx.helper.make_attribute)
+    path = os.fspath(path)
+    with written_beside(path) as beside:
+        with open(beside, "wb") as file:
+            file.write(model.SerializeToString())
+        _check_file(onnxruntime, beside, path, elmo)
+    return path
+
+
+def _check_arguments(elmo, opset):
+    if not isinstance(elmo, ElmoLayer):
+        raise ValueError(
+            "export_onnx: expected an ElmoLayer, for ONNX files start from ids, "
+            f"received {type(elmo).__name__}."
+        )
+    if not elmo.built:
+        raise ValueError("export_onnx: expected a built layer, with weights.")
+    if elmo.compute_dtype != "float32":
+        raise ValueError(
+            f"export_onnx: expected a float32 layer, received {elmo.compute_dtype}."
+        )
+    if opset not in OPSETS:
+        raise ValueError(
+            f"export_onnx: expected opset from {OPSETS[0]} to {OPSETS[-1]}, "
+            f"received {opset}."
+        )
+
+
+def _packages():
+    try:
+        import onnx
+        import onnxruntime
+        import tf2onnx.convert
+    except ImportError as error:
+        raise ImportError(
+            'export_onnx: expected the packages of pip install "keras_elmo[onnx]", '
+            f"found no {error.name}.",
+            name=error.name,
+        ) from error
+    return onnx, onnxruntime, tf2onnx
+
+
+# MERGE: replace by the signature `char_ids` or `word_ids` of
+# saved_model/signatures.py, made anew, so that nothing of it is traced yet.
+def ids_function(elmo):
+    if elmo.reads_characters:
+        shape, name = [None, None, elmo.max_chars_per_token], "char_ids"
+    else:
+        shape, name = [None, None], "word_ids"
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec(shape, tf.int32, name=name),
+            tf.TensorSpec([None], tf.int32, name="sequence_len"),
+        ],
+        autograph=False,
+    )
+    def embed(ids, sequence_len):
+        ids = tf.ensure_shape(ids, shape)
+        sequence_len = tf.ensure_shape(sequence_len, [None])
+        same = tf.debugging.assert_equal(
+            tf.shape(ids)[0],
+            tf.shape(sequence_len)[0],
+            f"{name} and sequence_len: expected the same number of rows.",
+        )
+        with tf.control_dependencies([same]):
+            lengths = tf.clip_by_value(sequence_len, 0, tf.shape(ids)[1])
+        layers, real = elmo.stateless_layers(ids, lengths)
+        width = layers.shape[-1] // 2
+        outputs = {"word_emb": layers[:, 0, :, :width], "lengths": lengths}
+        for i in range(1, layers.shape[1]):
+            outputs[f"lstm_outputs{i}"] = layers[:, i]
+        for i, mix in enumerate(elmo.mixes):
+            mixed = mix(layers, mask=real) * tf.cast(real, tf.float32)[:, :, None]
+            outputs["elmo" if i == 0 else f"elmo_{i + 1}"] = mixed
+        count = tf.cast(tf.maximum(lengths, 1), tf.float32)[:, None]
+        outputs["default"] = tf.reduce_sum(outputs["elmo"], axis=1) / count
+        return outputs
+
+    return embed
+
+
+@contextlib.contextmanager
+def _convertible_loops(elmo):
+    """Functions that are traced in this block have loops that tf2onnx can convert."""
+    lstms = [*elmo.bilm.forward_stack.lstms, *elmo.bilm.backward_stack.lstms]
+    for lstm in lstms:
+        lstm._scan = _scan
+    try:
+        yield
+    finally:
+        for lstm in lstms:
+            del lstm._scan
+
+
+def _scan(step, start, inputs):
+    """`keras.ops.scan`, but for the lists in which its loop keeps its carry.
+
+    ONNX has no lists that a loop both reads and writes.
+    """
+    steps = tf.shape(inputs)[0]
+    array = tf.TensorArray(inputs.dtype, steps, element_shape=inputs.shape[1:])
+    array = array.unstack(inputs)
+    arrays = [tf.TensorArray(x.dtype, steps, element_shape=x.shape) for x in start]
+
+    def body(t, carry, arrays):
+        carry, outputs = step(carry, array.read(t))
+        pairs = zip(arrays, outputs, strict=True)
+        return t + 1, carry, [a.write(t, tf.convert_to_tensor(x)) for a, x in pairs]
+
+    _, carry, arrays = tf.while_loop(
+        lambda t, *_: t < steps, body, (0, start, arrays), maximum_iterations=steps
+    )
+    return carry, [a.stack() for a in arrays]
+
+
+def _name_axes(graph):
+    for end in (*graph.input, *graph.output):
+        axes = end.type.tensor_type.shape.dim
+        for axis, name in zip(axes, ("batch", "time"), strict=False):
+            if not axis.HasField("dim_value"):
+                axis.dim_param = name
+
+
+def _let_rows_be_none(graph, make_attribute):
+    """A zero in a computed shape is one; by itself, ONNX takes it for "as it was"."""
+    for node in graph.node:
+        if node.op_type == "Reshape":
+            node.attribute.append(make_attribute("allowzero", 1))
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _let_rows_be_none(attribute.g, make_attribute)
+
+
+def _check_file(onnxruntime, beside, path, elmo):
+    function = ids_function(elmo)  # with the loops of the SavedModel
+    spec, lengths_spec = function.input_signature
+    highest = NUM_CHARACTERS if elmo.reads_characters else len(elmo.vocabulary)
+    rng = np.random.default_rng(0)
+    try:
+        session = onnxruntime.InferenceSession(
+            beside, providers=["CPUExecutionProvider"]
+        )
+        names = [output.name for output in session.get_outputs()]
+        for shape, lengths in _CHECKS:
+            ids = rng.integers(1, highest + 1, (*shape, *spec.shape[2:]), np.int32)
+            lengths = np.array(lengths, np.int32)
+            answers = session.run(names, {spec.name: ids, lengths_spec.name: lengths})
+            expected = function(tf.constant(ids), tf.constant(lengths))
+            _compare(path, dict(zip(names, answers, strict=True)), expected)
+    except FormatError:
+        raise
+    except Exception as error:  # onnxruntime's have no common class of their own
+        raise FormatError(f"{path}: expected onnxruntime to run it: {error}") from error
+
+
+def _compare(path, answers, expected):
+    if sorted(answers) != sorted(expected):
+        raise FormatError(
+            f"{path}: expected outputs {sorted(expected)}, found {sorted(answers)}."
+        )
+    for name, value in expected.items():
+        value = value.numpy()
+        if answers[name].shape != value.shape:
+            raise FormatError(
+                f"{path}: {name}: expected shape {value.shape}, "
+                f"found {answers[name].shape}."
+            )
+        off = np.abs(answers[name] - value) / np.maximum(1.0, np.abs(value))
+        if not off.max(initial=0.0) <= TOLERANCE:  # true of NaN too
+            raise FormatError(
+                f"{path}: {name}: expected onnxruntime's answer to be the layer's to "
+                f"{TOLERANCE}, found it {off.max()} off."
+            )
