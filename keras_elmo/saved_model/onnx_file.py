@@ -3,6 +3,7 @@
 import contextlib
 import os
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -10,6 +11,7 @@ from keras_elmo.atomic import written_beside
 from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.errors import FormatError
 from keras_elmo.layers.char_cnn import NUM_CHARACTERS
+from keras_elmo.saved_model import onnx_graph
 
 OPSETS = range(15, 19)  # 14 brought shapes of zero rows; 18 is tf2onnx's last
 TOLERANCE = 1e-5
@@ -49,14 +51,16 @@ def export_onnx(elmo: ElmoLayer, path: str | os.PathLike, opset: int = 17) -> st
     'small.onnx'
     """
     _check_arguments(elmo, opset)
-    onnx, onnxruntime, tf2onnx = _packages()
-    function = ids_function(elmo)
+    onnxruntime, tf2onnx = _packages()
+    function, weights = _with_weights_as_inputs(elmo)
     with _convertible_loops(elmo):
         model, _ = tf2onnx.convert.from_function(
             function, function.input_signature, opset=opset
         )
-    _name_axes(model.graph)
-    _let_rows_be_none(model.graph, onnx.helper.make_attribute)
+    onnx_graph.fix_weights(model.graph, weights)
+    onnx_graph.name_axes(model.graph)
+    onnx_graph.let_rows_be_none(model.graph)
+    onnx_graph.take_invariants_out_of_loops(model.graph)
     path = os.fspath(path)
     with written_beside(path) as beside:
         with open(beside, "wb") as file:
@@ -86,7 +90,7 @@ def _check_arguments(elmo, opset):
 
 def _packages():
     try:
-        import onnx
+        import onnx  # noqa: F401  (of the graph, see onnx_graph.py)
         import onnxruntime
         import tf2onnx.convert
     except ImportError as error:
@@ -95,7 +99,7 @@ def _packages():
             f"found no {error.name}.",
             name=error.name,
         ) from error
-    return onnx, onnxruntime, tf2onnx
+    return onnxruntime, tf2onnx
 
 
 # MERGE: replace by the signature `char_ids` or `word_ids` of
@@ -138,6 +142,29 @@ def ids_function(elmo):
     return embed
 
 
+def _with_weights_as_inputs(elmo):
+    """A function of ids, lengths and all weights; the weights by input name.
+
+    The converter copies constants over and over: 18 GB for a model of 0.4.
+    """
+    function = ids_function(elmo)
+    variables = elmo.variables
+    names = [f"weight_{i}" for i in range(len(variables))]
+    specs = [
+        tf.TensorSpec(variable.shape, variable.dtype, name=name)
+        for name, variable in zip(names, variables, strict=True)
+    ]
+
+    @tf.function(input_signature=[*function.input_signature, *specs], autograph=False)
+    def embed(ids, sequence_len, *weights):
+        pairs = list(zip(variables, weights, strict=True))
+        with keras.StatelessScope(state_mapping=pairs):
+            return function.python_function(ids, sequence_len)
+
+    values = (keras.ops.convert_to_numpy(variable) for variable in variables)
+    return embed, dict(zip(names, values, strict=True))
+
+
 @contextlib.contextmanager
 def _convertible_loops(elmo):
     """Functions that are traced in this block have loops that tf2onnx can convert."""
@@ -170,24 +197,6 @@ def _scan(step, start, inputs):
         lambda t, *_: t < steps, body, (0, start, arrays), maximum_iterations=steps
     )
     return carry, [a.stack() for a in arrays]
-
-
-def _name_axes(graph):
-    for end in (*graph.input, *graph.output):
-        axes = end.type.tensor_type.shape.dim
-        for axis, name in zip(axes, ("batch", "time"), strict=False):
-            if not axis.HasField("dim_value"):
-                axis.dim_param = name
-
-
-def _let_rows_be_none(graph, make_attribute):
-    """A zero in a computed shape is one; by itself, ONNX takes it for "as it was"."""
-    for node in graph.node:
-        if node.op_type == "Reshape":
-            node.attribute.append(make_attribute("allowzero", 1))
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                _let_rows_be_none(attribute.g, make_attribute)
 
 
 def _check_file(onnxruntime, beside, path, elmo):

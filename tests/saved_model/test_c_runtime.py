@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -71,11 +72,11 @@ def load(name):
 
 
 class Exported:
-    """A layer, its export, feeds for it, and what Python's TensorFlow answers."""
+    """A model, its export, feeds for it, and what Python's TensorFlow answers."""
 
-    def __init__(self, elmo, base, **options):
-        self.elmo = elmo
-        self.folder = keras_elmo.export_saved_model(elmo, base, **options)
+    def __init__(self, model, base, **options):
+        self.model = model
+        self.folder = keras_elmo.export_saved_model(model, base, **options)
         self.feeds = example.all_feeds(self.folder)
         self.expected = example.run_in_python(self.folder, self.feeds)
 
@@ -109,8 +110,8 @@ def assert_answers_as_the_layer(outputs, exported):
     """To the last bit, but for the mean, which NumPy adds up in another order."""
     fed = exported.feeds["tokens"]
     words, lengths = tf.constant(fed["tokens"]), tf.constant(fed["sequence_len"])
-    layers = exported.elmo.all_layers(words, lengths).numpy()
-    mixed = exported.elmo(words, lengths=lengths).numpy()
+    layers = exported.model.all_layers(words, lengths).numpy()
+    mixed = exported.model(words, lengths=lengths).numpy()
     found = outputs["tokens"]
     np.testing.assert_array_equal(found["elmo"], mixed)
     width = layers.shape[-1] // 2
@@ -158,6 +159,30 @@ def test_raw_text_runs_with_the_text_kernels_of_2_20(
     exported_with_text, runtime_2_20, tmp_path
 ):
     assert_needs_the_text_kernels(exported_with_text, tmp_path, runtime_2_20)
+
+
+def downstream_model(kind):
+    words = keras.Input((None,), dtype="string", name="words")
+    vectors = load("tiny")(words)
+    if kind == "tagger":
+        scores = keras.layers.Dense(3, activation="softmax", name="tags")(vectors)
+    else:
+        pooled = keras.ops.max(vectors, axis=1)
+        size = 3 if kind == "classifier" else 1
+        scores = keras.layers.Dense(size, name="scores")(pooled)
+    return keras.Model(words, scores)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tagger", "classifier", "regressor"])
+def test_models_around_a_layer_run_in_both(kind, installed, runtime_2_20, tmp_path):
+    exported = Exported(downstream_model(kind), tmp_path / "m")
+    for runtime in (installed, runtime_2_20):
+        outputs = assert_runs(exported, tmp_path, runtime)
+    fed = exported.feeds["serving_default"]
+    expected = exported.model(tf.constant(fed["words"])).numpy()
+    name = exported.model.layers[-1].name
+    np.testing.assert_array_equal(outputs["serving_default"][name], expected)
 
 
 def test_a_missing_export_is_told_with_its_path(installed, tmp_path):

@@ -70,13 +70,13 @@ def assert_answers_as_the_layer(path, elmo, words):
     ("case", "layer_arguments", "opset"),
     [
         (SMALL, {}, 17),
-        pytest.param("tiny", {}, 15, marks=pytest.mark.slow),
+        pytest.param("tiny", {"stateful": True}, 15, marks=pytest.mark.slow),
         pytest.param("tiny_nolstmproj", {}, 18, marks=pytest.mark.slow),
         pytest.param("tiny_3layer", {"use_top_only": True}, 17, marks=pytest.mark.slow),
         pytest.param("token_input", {}, 17, marks=pytest.mark.slow),
         pytest.param(
             SMALL,
-            {"num_representations": 2, "do_layer_norm": True, "stateful": True},
+            {"num_representations": 2, "do_layer_norm": True, "dropout": 0.5},
             17,
             marks=pytest.mark.slow,
         ),
@@ -141,6 +141,20 @@ def test_names_and_free_axes_are_those_of_the_signatures(converted):
     }
 
 
+def test_loops_do_not_hand_on_weights(elmo, converted):
+    graph = onnx.load(converted[1]).graph
+    loops = [node for node in graph.node if node.op_type == "Loop"]
+    assert len(loops) == 2 * elmo.bilm.num_layers
+    for loop in loops:
+        (body,) = (x.g for x in loop.attribute if x.name == "body")
+        read = {name for node in body.node for name in node.input}
+        weights = {name for name in read if name.startswith("weight_")}
+        assert len(weights) == 2  # recurrent and projection
+        assert not weights & set(loop.input)
+        # Number of steps, condition; own counter, h, c, counter.
+        assert len(loop.input) == 6
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0)])
 def test_no_rows_and_no_words_are_answered(converted, shape):
     feed = {
@@ -158,22 +172,21 @@ def test_the_layer_is_left_as_it_was(elmo, converted):
             assert lstm._scan is keras.ops.scan
 
 
-def with_another_weight(model):
-    largest = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
-    values = np.frombuffer(largest.raw_data, "float32") + 0.01
-    largest.raw_data = values.astype("float32").tobytes()
+def with_another_weight(model, weights):
+    largest = max(weights, key=lambda name: weights[name].size)
+    weights[largest] = weights[largest] + np.float32(0.01)
 
 
-def with_nan(model):
-    largest = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
-    largest.raw_data = np.full(len(largest.raw_data) // 4, np.nan, "float32").tobytes()
+def with_nan(model, weights):
+    largest = max(weights, key=lambda name: weights[name].size)
+    weights[largest] = np.full_like(weights[largest], np.nan)
 
 
-def with_an_unknown_operator(model):
+def with_an_unknown_operator(model, weights):
     model.graph.node[0].op_type = "Nonesuch"
 
 
-def without_an_output(model):
+def without_an_output(model, weights):
     del model.graph.output[0]
 
 
@@ -190,7 +203,11 @@ def test_a_file_that_answers_otherwise_is_not_written(
     elmo, converted, tmp_path, monkeypatch, damage, message
 ):
     model = copy.deepcopy(converted[0])
-    damage(model)
+    function, weights = onnx_file._with_weights_as_inputs(elmo)
+    damage(model, weights)
+    monkeypatch.setattr(
+        onnx_file, "_with_weights_as_inputs", lambda _: (function, weights)
+    )
     monkeypatch.setattr(convert, "from_function", lambda *_, **__: (model, None))
     path = tmp_path / "elmo.onnx"
     path.write_text("what was there before")
