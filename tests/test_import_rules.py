@@ -45,7 +45,10 @@ ONLY_IN = {
     "tensorflow_serving": ("serving/", "saved_model/warmup.py"),
     "grpc": ("serving/",),
     "h5py": ("ai2/weights.py", "embed_file.py", "inspection.py"),
+    "onnx": ("saved_model/onnx_file.py", "saved_model/onnx_graph.py"),
+    "onnxruntime": ("saved_model/onnx_file.py",),
     "rich": ("cli/", "demo.py"),
+    "tf2onnx": ("saved_model/onnx_file.py",),
 }
 FILES = sorted(p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py"))
 

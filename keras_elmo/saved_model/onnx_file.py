@@ -12,6 +12,7 @@ from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.errors import FormatError
 from keras_elmo.layers.char_cnn import NUM_CHARACTERS
 from keras_elmo.saved_model import onnx_graph
+from keras_elmo.saved_model.signatures import elmo_signatures
 
 OPSETS = range(15, 19)  # 14 brought shapes of zero rows; 18 is tf2onnx's last
 TOLERANCE = 1e-5
@@ -102,44 +103,10 @@ def _packages():
     return onnxruntime, tf2onnx
 
 
-# MERGE: replace by the signature `char_ids` or `word_ids` of
-# saved_model/signatures.py, made anew, so that nothing of it is traced yet.
-def ids_function(elmo):
-    if elmo.reads_characters:
-        shape, name = [None, None, elmo.max_chars_per_token], "char_ids"
-    else:
-        shape, name = [None, None], "word_ids"
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec(shape, tf.int32, name=name),
-            tf.TensorSpec([None], tf.int32, name="sequence_len"),
-        ],
-        autograph=False,
-    )
-    def embed(ids, sequence_len):
-        ids = tf.ensure_shape(ids, shape)
-        sequence_len = tf.ensure_shape(sequence_len, [None])
-        same = tf.debugging.assert_equal(
-            tf.shape(ids)[0],
-            tf.shape(sequence_len)[0],
-            f"{name} and sequence_len: expected the same number of rows.",
-        )
-        with tf.control_dependencies([same]):
-            lengths = tf.clip_by_value(sequence_len, 0, tf.shape(ids)[1])
-        layers, real = elmo.stateless_layers(ids, lengths)
-        width = layers.shape[-1] // 2
-        outputs = {"word_emb": layers[:, 0, :, :width], "lengths": lengths}
-        for i in range(1, layers.shape[1]):
-            outputs[f"lstm_outputs{i}"] = layers[:, i]
-        for i, mix in enumerate(elmo.mixes):
-            mixed = mix(layers, mask=real) * tf.cast(real, tf.float32)[:, :, None]
-            outputs["elmo" if i == 0 else f"elmo_{i + 1}"] = mixed
-        count = tf.cast(tf.maximum(lengths, 1), tf.float32)[:, None]
-        outputs["default"] = tf.reduce_sum(outputs["elmo"], axis=1) / count
-        return outputs
-
-    return embed
+def _ids_signature(elmo):
+    """The signature of ids, made anew, so that nothing of it is traced yet."""
+    name = "char_ids" if elmo.reads_characters else "word_ids"
+    return elmo_signatures(elmo)[name]
 
 
 def _with_weights_as_inputs(elmo):
@@ -147,7 +114,7 @@ def _with_weights_as_inputs(elmo):
 
     The converter copies constants over and over: 18 GB for a model of 0.4.
     """
-    function = ids_function(elmo)
+    function = _ids_signature(elmo)
     variables = elmo.variables
     names = [f"weight_{i}" for i in range(len(variables))]
     specs = [
@@ -200,7 +167,7 @@ def _scan(step, start, inputs):
 
 
 def _check_file(onnxruntime, beside, path, elmo):
-    function = ids_function(elmo)  # with the loops of the SavedModel
+    function = _ids_signature(elmo)  # with the loops of the SavedModel
     spec, lengths_spec = function.input_signature
     highest = NUM_CHARACTERS if elmo.reads_characters else len(elmo.vocabulary)
     rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_elmo.elmo_layer import ElmoLayer
+from keras_elmo.layers.char_cnn import NUM_CHARACTERS
 from keras_elmo.saved_model.word_inputs import (
     SEQUENCE_LEN,
     TOKENS,
@@ -18,7 +19,6 @@ from keras_elmo.saved_model.word_inputs import (
 
 LAYERS = ("all", "mix", "top", "average")
 POOLINGS = ("mean", "max", "last")
-HIGHEST_CHARACTER = 261
 
 
 def elmo_signatures(
@@ -52,7 +52,7 @@ def elmo_signatures(
     bilm = elmo.bilm
     name = "char_ids" if elmo.reads_characters else "word_ids"
     sizes = [elmo.max_chars_per_token] if elmo.reads_characters else []
-    highest = HIGHEST_CHARACTER if elmo.reads_characters else len(elmo.vocabulary)
+    highest = NUM_CHARACTERS if elmo.reads_characters else len(elmo.vocabulary)
     states = [
         tf.TensorSpec([None, 2, bilm.num_layers, size], tf.float32, name=name)
         for name, size in (("state_h", bilm.direction_dim), ("state_c", bilm.units))

@@ -141,6 +141,8 @@ def _save(model, elmos, signatures, folder):
     module = tf.Module()
     module.variables_ = [variable.value for variable in model.variables]
     module.resources_ = [x.reader.table() for x in elmos if not x.reads_characters]
+    for name, function in signatures.items():
+        setattr(module, name, function)  # for Keras' TFSMLayer
     tf.saved_model.save(module, folder, signatures=signatures)
     others = [name for name in ("classify", "regress") if name in signatures]
     if others:

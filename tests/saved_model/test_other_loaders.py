@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import keras_elmo
-from tests.helpers import load_golden
 from tests.saved_model import feeds as example
 
 # The first parameters of the functions behind signatures.
@@ -18,9 +16,8 @@ FIRST = ("strings", "tokens", "char_ids", "word_ids", "text")
 
 
 @pytest.fixture(scope="module")
-def export(tmp_path_factory):
-    base = tmp_path_factory.mktemp("models") / "m"
-    return keras_elmo.export_saved_model(load_golden("tiny"), base)
+def export(elmo_folder):
+    return elmo_folder
 
 
 @pytest.fixture(scope="module")

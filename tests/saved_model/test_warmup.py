@@ -3,12 +3,11 @@
 import os
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 
 import keras_elmo
-from keras_elmo.saved_model.session import opened, read_signatures, replay_warmup
+from keras_elmo.saved_model.session import read_signatures, replay_warmup
 from keras_elmo.saved_model.warmup import read_warmup, write_warmup
 
 
@@ -83,25 +82,6 @@ def test_nothing_is_published_that_fails_its_requests(tmp_path, elmo, monkeypatc
     with pytest.raises(ValueError, match="no good"):
         keras_elmo.export_saved_model(elmo, tmp_path / "m")
     assert os.listdir(tmp_path / "m") == []
-
-
-def test_a_session_runs_every_signature(elmo_folder, exported):
-    """As TensorFlow Serving does: by the names in the SignatureDef."""
-    with opened(elmo_folder) as (session, signatures):
-        for log in read_warmup(elmo_folder):
-            request = log.predict_log.request
-            name = request.model_spec.signature_name
-            signature = signatures[name]
-            arrays = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
-            found = session.run(
-                {alias: info.name for alias, info in signature.outputs.items()},
-                {signature.inputs[alias].name: a for alias, a in arrays.items()},
-            )
-            expected = exported.signatures[name](
-                **{alias: tf.constant(array) for alias, array in arrays.items()}
-            )
-            for alias, value in expected.items():
-                np.testing.assert_allclose(found[alias], value, atol=1e-6)
 
 
 def test_the_readme_tells_signatures_and_source(elmo_folder, tagger_folder):
