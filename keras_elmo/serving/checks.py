@@ -34,7 +34,7 @@ def check_has_model_spec(request):
     """Refuse a request that names no model at all.
 
     Args:
-        request: `PredictRequest` or `GetModelMetadataRequest`.
+        request: Any request with a `model_spec`.
 
     Raises:
         RequestError: INVALID_ARGUMENT.
@@ -45,34 +45,56 @@ def check_has_model_spec(request):
         raise _invalid("Missing ModelSpec")
 
 
-def check_model(spec, name: str, version: int):
-    """Refuse a request for another model or version than the one served.
+def check_model(spec, name: str):
+    """Refuse a request for another model than the one served.
 
     Args:
-        spec: `ModelSpec` of the request. Without a version it asks for the latest.
+        spec: `ModelSpec` of the request.
         name: The served model's name.
-        version: The served version.
 
     Raises:
         RequestError: INVALID_ARGUMENT or NOT_FOUND.
 
-    >>> check_model(ModelSpec(name="elmo"), "elmo", 3)
+    >>> check_model(ModelSpec(name="elmo"), "elmo")
     """
     if not spec.name:
         raise _invalid("ModelSpec has no name specified.")
-    choice = spec.WhichOneof("version_choice")
-    if choice == "version_label":
+    if spec.WhichOneof("version_choice") == "version_label":
         raise _invalid(f"Unrecognized servable version label: {spec.version_label}")
-    asked = spec.version.value if choice == "version" else None
-    if spec.name != name or asked not in (None, version):
-        wanted = (
-            f"Latest({spec.name})"
-            if asked is None
-            else f"Specific({spec.name}, {asked})"
-        )
-        raise RequestError(
-            grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}"
-        )
+    if spec.name != name:
+        raise not_served(spec)
+
+
+def asked_version(spec) -> int | None:
+    """The version that a request asks for; None is the newest.
+
+    Args:
+        spec: `ModelSpec` of the request.
+
+    >>> asked_version(ModelSpec(name="elmo")) is None
+    True
+    """
+    return spec.version.value if spec.HasField("version") else None
+
+
+def not_served(spec) -> RequestError:
+    """The answer where there is no such model, or no such version of it.
+
+    Args:
+        spec: `ModelSpec` of the request.
+
+    >>> not_served(ModelSpec(name="elmo")).text
+    'Servable not found for request: Latest(elmo)'
+    """
+    version = asked_version(spec)
+    wanted = (
+        f"Latest({spec.name})"
+        if version is None
+        else f"Specific({spec.name}, {version})"
+    )
+    return RequestError(
+        grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}"
+    )
 
 
 def check_metadata_fields(fields):

@@ -1,9 +1,8 @@
-"""A model's base folder as a server reads it: versions, signatures, the model."""
+"""A model's base folder as a server reads it: versions and their graphs."""
 
 import os
 from pathlib import Path
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -32,20 +31,22 @@ def version_folders(base_folder: str | os.PathLike) -> dict[int, Path]:
     }
 
 
-def read_signatures(folder: Path) -> dict:
-    """Read the signatures of a SavedModel from its file.
+def read_meta_graph(folder: Path):
+    """Read the graph of a SavedModel from its file.
 
     Args:
         folder: Version folder.
 
     Returns:
-        `SignatureDef`s by name, those for TensorFlow's own use included.
+        `MetaGraphDef`, with `signature_def` by name, those for TensorFlow's own use
+        included.
 
     Raises:
         FormatError: if the folder holds no SavedModel for serving.
 
-    >>> sorted(read_signatures(Path("models/elmo_tiny_en/1")))[:2]
-    ['__saved_model_init_op', 'default']
+    >>> meta_graph = read_meta_graph(Path("models/elmo_tiny_en/1"))
+    >>> "default" in meta_graph.signature_def
+    True
     """
     path = folder / "saved_model.pb"
     if not path.is_file():
@@ -57,35 +58,9 @@ def read_signatures(folder: Path) -> dict:
         raise FormatError(f"{path}: expected a SavedModel, found: {error}.") from error
     for graph in saved_model.meta_graphs:
         if list(graph.meta_info_def.tags) == ["serve"]:
-            return dict(graph.signature_def)
+            return graph
     found = [list(graph.meta_info_def.tags) for graph in saved_model.meta_graphs]
     raise FormatError(f'{path}: expected a graph with the tag "serve", found: {found}.')
-
-
-def load(folder: Path):
-    """Load a SavedModel.
-
-    Args:
-        folder: Version folder.
-
-    Returns:
-        The object that TensorFlow makes of it, with its `signatures`.
-
-    Raises:
-        FormatError: if TensorFlow can not load it.
-
-    >>> model = load(Path("models/elmo_tiny_en/1"))
-    >>> model.signatures["default"](strings=tf.constant(["a b"]))["elmo"].shape
-    TensorShape([1, 2, 32])
-    """
-    try:
-        return tf.saved_model.load(os.fspath(folder))
-    except Exception as error:  # TensorFlow has no error of its own for this.
-        first_line = f"{error}".partition("\n")[0]
-        raise FormatError(
-            f"{folder}: expected a SavedModel that TensorFlow loads, found: "
-            f"{type(error).__name__}: {first_line}"
-        ) from error
 
 
 def _is_version(name):

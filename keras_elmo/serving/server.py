@@ -1,57 +1,57 @@
-"""A small model server for development: TensorFlow Serving's Predict over gRPC."""
+"""A small model server for development, with the protocol of TensorFlow Serving."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
-import tensorflow as tf
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    model_pb2,
-    predict_pb2,
+    model_service_pb2_grpc,
     prediction_service_pb2_grpc,
 )
 
-from keras_elmo.errors import FormatError
-from keras_elmo.serving.checks import (
-    RequestError,
-    check_arrays,
-    check_has_model_spec,
-    check_metadata_fields,
-    check_model,
-    pick_outputs,
-    read_inputs,
-)
-from keras_elmo.serving.model_folder import load, read_signatures, version_folders
-from keras_elmo.serving.tensors import encode
+from keras_elmo.serving.batching import Batcher
+from keras_elmo.serving.batching_parameters import BatchingParameters
+from keras_elmo.serving.calls import DirectRunner
+from keras_elmo.serving.loaded_model import LoadedModel
+from keras_elmo.serving.services import ModelService, PredictionService
+from keras_elmo.serving.versions import Versions
+from keras_elmo.serving.warm_up import warm_up
 
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
-_MAX_TEXT = 1024
-_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.so_reuseport", 0),  # Or a second server would share the port unseen.
-]
+_HEALTH_NAMES = ("", "ModelService", "PredictionService")  # the stock server's
+# Handlers mostly wait, for a batch or for their turn, so there may be many of them. As
+# many as there are, so many requests can meet in batches.
+_MAX_WORKERS = 128
 
 
 class ModelServer:
-    """Serve the highest version of one exported model by gRPC.
+    """Serve the newest version of one exported model by gRPC.
 
-    It answers `Predict` and `GetModelMetadata` of `tensorflow.serving.
-    PredictionService` as TensorFlow Serving does, status codes and texts
-    included. It has no batching, no REST, and does not follow new versions.
+    It answers `Predict`, `Classify`, `Regress` and `GetModelMetadata` of
+    `tensorflow.serving.PredictionService`, `GetModelStatus` of its `ModelService` and
+    gRPC's health checks as TensorFlow Serving does, status codes and texts included.
+    It follows the folder: a newer version takes over once it has loaded. It is meant
+    for development, tests and small loads; REST, metrics, labels and the reload of
+    configurations are TensorFlow Serving's.
 
     Args:
         base_folder: The model's base folder. Its name is the model's name; a
             child whose whole name is an integer is a version.
         host: Address to listen on. The default can not be reached from outside.
         port: TCP port; 0 takes a free one.
-        max_workers: Number of requests computed at the same time.
+        max_workers: Number of requests that are held at the same time. Without
+            batching only a few of them are computed at the same time.
+        batching: How to merge requests into batches; None computes each by itself.
+        poll_seconds: Time between two looks for new versions.
+        load_retries: How often a new version that does not load is tried again.
+        load_retry_seconds: Time between these.
+        ssl_config: What `read_ssl_config` returned; None serves in plain text.
+        max_message_bytes: Size of the largest request and response; None: no limit
+            but that of protobuf, 2 GiB.
+        grace: Seconds that `with` leaves running requests at its end.
 
     Raises:
-        OSError: if the folder is missing or, at `start`, if the port is taken.
-        FormatError: if it holds no version, or one that does not load.
         ValueError: if the port is none.
 
     Example:
@@ -67,28 +67,36 @@ class ModelServer:
         *,
         host: str = "127.0.0.1",
         port: int = 8500,
-        max_workers: int = 4,
+        max_workers: int = _MAX_WORKERS,
+        batching: BatchingParameters | None = None,
+        poll_seconds: float = 1.0,
+        load_retries: int = 5,
+        load_retry_seconds: float = 60.0,
+        ssl_config: grpc.ServerCredentials | None = None,
+        max_message_bytes: int | None = None,
+        grace: float = 5.0,
     ):
         if not 0 <= port < 65536:
             raise ValueError(
                 f"ModelServer: expected a port from 0 to 65535, received {port}."
             )
-        versions = version_folders(base_folder)
-        if not versions:
-            found = ", ".join(sorted(os.listdir(base_folder))) or "nothing"
-            raise FormatError(
-                f"{os.fspath(base_folder)}: expected a version folder, named by an "
-                f"integer, found: {found}."
-            )
-        self.version = max(versions)
         # Not resolved: a link gives the model its own name.
         self.model_name = Path(os.path.abspath(base_folder)).name
         self.host = host
         self.port = port
         self.max_workers = max_workers
-        self.signatures = read_signatures(versions[self.version])
-        self._model = load(versions[self.version])
-        self._server = None
+        self.batching = batching
+        self.ssl_config = ssl_config
+        self.max_message_bytes = max_message_bytes
+        self.grace = grace
+        self.versions = Versions(
+            base_folder,
+            _load,
+            poll_seconds=poll_seconds,
+            load_retries=load_retries,
+            load_retry_seconds=load_retry_seconds,
+        )
+        self._server = self._health = self._runner = None
 
     @property
     def address(self) -> str:
@@ -96,42 +104,43 @@ class ModelServer:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    @property
+    def version(self) -> int | None:
+        """The newest version that is available; None before `start`."""
+        return self.versions.newest
+
     def start(self) -> "ModelServer":
-        """Open the port and answer requests, in threads of their own.
+        """Load the newest version, open the port and answer, in threads of its own.
 
         Returns:
             The server itself.
 
         Raises:
-            OSError: if the port can not be opened.
+            FormatError: if there is no version, or it does not load.
+            OSError: if the folder is missing or the port can not be opened.
         """
-        server = grpc.server(
-            ThreadPoolExecutor(self.max_workers, "keras_elmo"), options=_OPTIONS
-        )
-        service = _Service(self.model_name, self.version, self.signatures, self._model)
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            service, server
-        )
+        self.versions.start()
         try:
-            self.port = server.add_insecure_port(self.address)
-        except RuntimeError as error:
-            raise OSError(
-                f"{self.address}: can not listen there; the port is in use, or the "
-                f"address is not one of this computer."
-            ) from error
-        server.start()
-        self._server = server
+            self._open()
+        except BaseException:
+            self.versions.stop()
+            raise
         return self
 
-    def stop(self, grace: float = 5.0):
+    def stop(self, grace: float | None = None):
         """Refuse new requests, let running ones finish, and close the port.
 
         Args:
-            grace: Seconds after which running requests are cancelled.
+            grace: Seconds after which running requests are cancelled; None: those of
+                the constructor.
         """
-        if self._server is not None:
-            self._server.stop(grace).wait()
-            self._server = None
+        if self._server is None:
+            return
+        self._health.enter_graceful_shutdown()
+        self._server.stop(self.grace if grace is None else grace).wait()
+        self._server = None
+        self._runner.close()
+        self.versions.stop()
 
     def wait(self):
         """Block until the server is stopped."""
@@ -144,81 +153,52 @@ class ModelServer:
     def __exit__(self, *error):
         self.stop()
 
-
-class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """The calls of PredictionService, on one loaded model."""
-
-    def __init__(self, name, version, signatures, model):
-        self.name = name
-        self.version = version
-        self.signatures = signatures
-        self.model = model
-
-    def Predict(self, request, context):
-        return _answer(self._predict, request, context)
-
-    def GetModelMetadata(self, request, context):
-        return _answer(self._metadata, request, context)
-
-    def Classify(self, request, context):
-        context.abort(
-            grpc.StatusCode.UNIMPLEMENTED,
-            "This server answers Predict and GetModelMetadata only.",
+    def _open(self):
+        limit = -1 if self.max_message_bytes is None else self.max_message_bytes
+        server = grpc.server(
+            ThreadPoolExecutor(self.max_workers, "keras_elmo"),
+            options=[
+                ("grpc.max_receive_message_length", limit),
+                ("grpc.max_send_message_length", limit),
+                ("grpc.so_reuseport", 0),  # Or a second server would share it unseen.
+            ],
         )
+        try:
+            if self.ssl_config is None:
+                self.port = server.add_insecure_port(self.address)
+            else:
+                self.port = server.add_secure_port(self.address, self.ssl_config)
+        except RuntimeError as error:
+            raise OSError(
+                f"{self.address}: can not listen there; the port is in use, or the "
+                f"address is not one of this computer."
+            ) from error
+        if self.batching is None:
+            self._runner = DirectRunner(limit=os.cpu_count() or 1)
+        else:
+            self._runner = Batcher(self.batching)
+        self._health = health.HealthServicer()
+        self._add_services(server)
+        for name in _HEALTH_NAMES:
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        server.start()
+        self._server = server
 
-    Regress = MultiInference = Classify
-
-    def _predict(self, request):
-        check_has_model_spec(request)
-        check_model(request.model_spec, self.name, self.version)
-        key = request.model_spec.signature_name or "serving_default"
-        if key not in self.signatures or key.startswith("__"):
-            raise RequestError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f'Serving signature key "{key}" not found.',
-            )
-        signature = self.signatures[key]
-        arrays = read_inputs(request.inputs, signature)
-        names = pick_outputs(request.output_filter, signature)
-        check_arrays(arrays, request.inputs, signature)
-        outputs = self.model.signatures[key](
-            **{name: tf.constant(array) for name, array in arrays.items()}
+    def _add_services(self, server):
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(self.model_name, self.versions, self._runner), server
         )
-        return predict_pb2.PredictResponse(
-            model_spec=self._model_spec(signature_name=key),
-            outputs={n: encode(outputs[n].numpy(), as_list=True) for n in names},
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(self.model_name, self.versions), server
         )
-
-    def _metadata(self, request):
-        check_has_model_spec(request)
-        check_metadata_fields(request.metadata_field)
-        check_model(request.model_spec, self.name, self.version)
-        response = get_model_metadata_pb2.GetModelMetadataResponse(
-            model_spec=self._model_spec()
-        )
-        response.metadata["signature_def"].Pack(
-            get_model_metadata_pb2.SignatureDefMap(signature_def=self.signatures)
-        )
-        return response
-
-    def _model_spec(self, **fields):
-        spec = model_pb2.ModelSpec(name=self.name, **fields)
-        spec.version.value = self.version
-        return spec
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
 
 
-def _answer(compute, request, context):
-    """Turn whatever happens to one request into its answer or its status."""
+def _load(folder):
+    model = LoadedModel(folder)
     try:
-        if not context.is_active():
-            raise RequestError(grpc.StatusCode.DEADLINE_EXCEEDED, "Too late.")
-        return compute(request)
-    except RequestError as error:
-        code, text = error.code, error.text
-    except tf.errors.OpError as error:
-        code, text = _CODES[error.error_code], error.message
-    except Exception as error:
-        code, text = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-    if len(text) > _MAX_TEXT:
-        text = text[:_MAX_TEXT] + "...TRUNCATED"
-    context.abort(code, text)
+        warm_up(model)
+    except BaseException:
+        model.close()
+        raise
+    return model

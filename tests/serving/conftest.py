@@ -1,13 +1,24 @@
 """A toy model with the signatures of an exported ElmoLayer, and a server of it."""
 
+import time
+
 import grpc
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from keras_elmo.serving import ElmoClient, ModelServer
+from keras_elmo.serving import BatchingParameters, ElmoClient, ModelServer
 
 WIDTH = 16
+
+
+def eventually(condition, seconds=60):
+    """Wait until a function without arguments returns something true."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.001)
+    return found
 
 
 def vectors_of(tokens, lengths):
@@ -54,14 +65,40 @@ def read_file(strings):
     return {"content": tf.io.read_file(strings[0])[None]}
 
 
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+def judge(inputs):
+    """The sentence's number of words, as a score and as a value."""
+    spec = {"tokens": tf.io.VarLenFeature(tf.string)}
+    words = tf.RaggedTensor.from_sparse(tf.io.parse_example(inputs, spec)["tokens"])
+    count = tf.cast(words.row_lengths(), tf.float32)
+    classes = tf.tile([["short", "long"]], [tf.size(inputs), 1])
+    scores = tf.stack([-count, count], axis=1)
+    return {"classes": classes, "scores": scores, "outputs": count}
+
+
+def only(*names):
+    """`judge` with these outputs alone."""
+
+    @tf.function(input_signature=judge.input_signature)
+    def part(inputs):
+        results = judge(inputs)
+        return {name: results[name] for name in names}
+
+    return part
+
+
 @pytest.fixture(scope="session")
 def base_folder(tmp_path_factory):
     module = tf.Module()
+    module.unused = tf.Variable(1.0)  # so that there is something to restore
     signatures = {
         "default": default,
         "serving_default": default,
         "tokens": tokens,
         "read_file": read_file,
+        "classify": only("classes", "scores"),
+        "scores": only("scores"),
+        "regress": only("outputs"),
     }
     base = tmp_path_factory.mktemp("models") / "toy"
     tf.saved_model.save(module, str(base / "1"), signatures=signatures)
@@ -75,10 +112,34 @@ def server(base_folder):
 
 
 @pytest.fixture(scope="session")
-def stub(server):
+def channel(server):
     options = [("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(server.address, options=options) as channel:
-        yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        yield channel
+
+
+@pytest.fixture(scope="session")
+def stub(channel):
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+BATCHING = BatchingParameters(
+    max_batch_size=8,
+    batch_timeout_micros=1000,
+    max_enqueued_batches=100,
+    num_batch_threads=2,
+    allowed_batch_sizes=(2, 4, 8),
+    pad_variable_length_inputs=True,
+)
+
+
+@pytest.fixture(scope="session", params=[None, BATCHING], ids=["single", "batching"])
+def limited_server(base_folder, request):
+    """Takes messages of up to 1 MiB, with batching and without."""
+    with ModelServer(
+        base_folder, port=0, batching=request.param, max_message_bytes=2**20
+    ) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -56,13 +56,13 @@ def test_the_highest_version_is_served(base_folder, tmp_path):
 
 def test_a_missing_folder_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        ModelServer(tmp_path / "nowhere")
+        ModelServer(tmp_path / "nowhere").start()
 
 
 def test_a_folder_without_versions_is_named(tmp_path):
     (tmp_path / "variables").mkdir()
     with pytest.raises(FormatError, match=f"{tmp_path}: expected .* found: variables"):
-        ModelServer(tmp_path)
+        ModelServer(tmp_path).start()
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_a_version_that_is_no_saved_model_is_named(tmp_path, files, message):
     for name, content in files.items():
         (tmp_path / "1" / name).write_bytes(content)
     with pytest.raises(FormatError, match=message):
-        ModelServer(tmp_path)
+        ModelServer(tmp_path).start()
 
 
 def test_a_version_that_does_not_load_is_named(base_folder, tmp_path):
     shutil.copytree(base_folder / "1", tmp_path / "1")
     (tmp_path / "1" / "variables" / "variables.index").write_bytes(b"cut")
     with pytest.raises(FormatError, match="1: expected a SavedModel that TensorFlow"):
-        ModelServer(tmp_path)
+        ModelServer(tmp_path).start()
 
 
 def test_a_taken_port_is_an_os_error(server, base_folder):

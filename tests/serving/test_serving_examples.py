@@ -2,12 +2,19 @@
 
 import doctest
 import importlib
+from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
 from keras_elmo.serving import ElmoClient, ModelServer
+from keras_elmo.serving.calls import DirectRunner
+from keras_elmo.serving.loaded_model import LoadedModel
 from keras_elmo.serving.tensors import encode
 
 
@@ -21,21 +28,57 @@ def names(base_folder, tmp_path, monkeypatch):
         ModelServer("models/elmo_tiny_en", port=0) as server,
         ElmoClient(server.address, "elmo_tiny_en") as client,
     ):
+        loaded = LoadedModel(Path("models/elmo_tiny_en/1"))
+        signature = loaded.signatures["default"]
+        feeds = {signature.inputs["strings"].name: np.array([b"a b"], object)}
+        fetches = [signature.outputs["elmo"].name]
         yield {
             "server": server,
             "client": client,
-            "signature": server.signatures["default"],
+            "signature": loaded.signatures["default"],
+            "signatures": loaded.signatures,
             "inputs": {"strings": encode(["a b"])},
+            "feeds": feeds,
+            "fetches": fetches,
+            "model": loaded,
+            "loaded": loaded,
+            "compute": loaded.run,
+            "versions": server.versions,
+            "runner": DirectRunner(limit=1),
+            "np": np,
+            "tf": tf,
+            "Path": Path,
+            "ClassificationRequest": ClassificationRequest,
+            "RegressionRequest": RegressionRequest,
             "encode": encode,
             "ElmoClient": ElmoClient,
+            "LoadedModel": LoadedModel,
             "ModelSpec": ModelSpec,
             "PredictRequest": PredictRequest,
         }
 
 
-@pytest.mark.parametrize(
-    "module", ["checks", "client", "model_folder", "server", "tensors"]
-)
+MODULES = [
+    "batching",
+    "batching_parameters",
+    "calls",
+    "checks",
+    "client",
+    "examples",
+    "loaded_model",
+    "model_folder",
+    "predict",
+    "server",
+    "services",
+    "ssl_config",
+    "tensors",
+    "text_config",
+    "versions",
+    "warm_up",
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_the_examples_run(module, names):
     module = importlib.import_module(f"keras_elmo.serving.{module}")
     result = doctest.testmod(module, extraglobs=names)
