@@ -169,9 +169,10 @@ class ModelServer:
             else:
                 self.port = server.add_secure_port(self.address, self.ssl_config)
         except RuntimeError as error:
+            keys = ", or server_key and server_cert are no pair" * bool(self.ssl_config)
             raise OSError(
                 f"{self.address}: can not listen there; the port is in use, or the "
-                f"address is not one of this computer."
+                f"address is not one of this computer{keys}."
             ) from error
         if self.batching is None:
             self._runner = DirectRunner(limit=os.cpu_count() or 1)

@@ -96,12 +96,24 @@ def base_folder(tmp_path_factory):
         "serving_default": default,
         "tokens": tokens,
         "read_file": read_file,
+    }
+    base = tmp_path_factory.mktemp("models") / "toy"
+    tf.saved_model.save(module, str(base / "1"), signatures=signatures)
+    return base
+
+
+@pytest.fixture(scope="session")
+def judge_folder(tmp_path_factory):
+    """The toy with signatures for Classify and Regress too."""
+    signatures = {
+        "serving_default": default,
+        "tokens": tokens,
         "classify": only("classes", "scores"),
         "scores": only("scores"),
         "regress": only("outputs"),
     }
     base = tmp_path_factory.mktemp("models") / "toy"
-    tf.saved_model.save(module, str(base / "1"), signatures=signatures)
+    tf.saved_model.save(tf.Module(), str(base / "1"), signatures=signatures)
     return base
 
 
@@ -134,10 +146,10 @@ BATCHING = BatchingParameters(
 
 
 @pytest.fixture(scope="session", params=[None, BATCHING], ids=["single", "batching"])
-def limited_server(base_folder, request):
+def limited_server(judge_folder, request):
     """Takes messages of up to 1 MiB, with batching and without."""
     with ModelServer(
-        base_folder, port=0, batching=request.param, max_message_bytes=2**20
+        judge_folder, port=0, batching=request.param, max_message_bytes=2**20
     ) as server:
         yield server
 

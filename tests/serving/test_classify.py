@@ -1,15 +1,24 @@
 """Classify and Regress: examples in, results out."""
 
+import grpc
 import numpy as np
 import pytest
 from google.protobuf import text_format
 from tensorflow.core.example.example_pb2 import Example
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow_serving.apis import prediction_service_pb2_grpc
 from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
 from keras_elmo.serving.checks import RequestError
 from keras_elmo.serving.examples import classify, regress
+
+
+@pytest.fixture(scope="module")
+def stub(limited_server):
+    with grpc.insecure_channel(limited_server.address) as channel:
+        yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
 
 SENTENCES = [["a", "b"], [], ["c"]]
 

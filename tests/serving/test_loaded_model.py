@@ -52,26 +52,6 @@ def test_a_version_of_the_session_gives_the_functions_numbers(model, base_folder
         np.testing.assert_array_equal(results[outputs[name]], expected)
 
 
-def test_only_what_is_asked_for_is_computed(tmp_path):
-    # TensorFlow leaves graphs alone that have fewer than four nodes.
-    module = tf.Module()
-    module.ones = [tf.Variable(1.0) for _ in range(4)]
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "names")])
-    def parse(names):
-        size = tf.cast(tf.size(names), tf.float32) * tf.add_n(module.ones)
-        return {"size": size[None], "number": tf.strings.to_number(names)}
-
-    tf.saved_model.save(module, str(tmp_path), signatures={"parse": parse})
-    model = LoadedModel(tmp_path)
-    feeds, outputs = tensors(model, "parse", names=np.array([b"nowhere"], object))
-    assert model.run(feeds, [outputs["size"]])[outputs["size"]].tolist() == [4]
-    with pytest.raises(RequestError, match="correctly convert") as caught:
-        model.run(feeds, [outputs["number"]])
-    assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
-    model.close()
-
-
 def test_the_time_is_limited_and_the_model_lives_on(tmp_path):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, "steps")])
     def count(steps):
@@ -132,9 +112,9 @@ print(model.run(feeds, [words])[words].tolist())
 
 
 @pytest.fixture
-def version(base_folder, tmp_path):
+def version(judge_folder, tmp_path):
     """A copy of the toy, and a function that writes its warm-up requests."""
-    shutil.copytree(base_folder / "1", tmp_path / "1")
+    shutil.copytree(judge_folder / "1", tmp_path / "1")
     (tmp_path / "1" / "assets.extra").mkdir()
 
     def write(*records):

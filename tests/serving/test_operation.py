@@ -95,9 +95,11 @@ def test_a_new_version_takes_over_under_load(base_folder, tmp_path):
 def held(monkeypatch):
     """Lets models compute only once `leave` is set; `entered` says that one would."""
     entered, leave = threading.Event(), threading.Event()
+    entered.timeouts = []
     run = LoadedModel.run
 
     def hold(*args):
+        entered.timeouts.append(args[-1])
         entered.set()
         assert leave.wait(60)
         return run(*args)
@@ -154,6 +156,9 @@ def test_a_deadline_holds_while_waiting_for_a_turn(base_folder, held, monkeypatc
         assert status(channel) == [(1, "AVAILABLE")]  # It still answers.
         leave.set()
         assert first.result(60).outputs
+        stub.Predict(GOOD)
+    first, second = entered.timeouts  # The client's time is the model's too.
+    assert 0 < first <= 60 and second is None
 
 
 def ssl_config(tmp_path, **fields):
@@ -211,3 +216,11 @@ def test_mutual_tls(base_folder, tmp_path):
 def test_a_bad_ssl_config_is_named(tmp_path, fields, message):
     with pytest.raises(FormatError, match=f"ssl.pbtxt: {message}"):
         ssl_config(tmp_path, **fields)
+
+
+def test_a_key_that_is_not_the_certificates_is_an_os_error(base_folder, tmp_path):
+    fields = {**OWN, "server_key": PEM["client.key"]}
+    config = ssl_config(tmp_path, **fields)
+    server = ModelServer(base_folder, port=0, ssl_config=config)
+    with pytest.raises(OSError, match="server_key and server_cert are no pair"):
+        server.start()
