@@ -14,13 +14,11 @@ from collections import deque
 from concurrent.futures import Future
 
 import grpc
-import numpy as np
 
 from keras_elmo.serving.batching_parameters import BatchingParameters
-from keras_elmo.serving.calls import Call
+from keras_elmo.serving.calls import NO_LIMIT, Call
 from keras_elmo.serving.checks import RequestError
-
-_MAX_RANK = 6  # of what the stock server pads
+from keras_elmo.serving.merging import merged
 
 
 @dataclasses.dataclass(eq=False)
@@ -68,7 +66,7 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def run(self, model, feeds: dict, fetches, call: Call = Call()) -> dict:  # noqa: B008
+    def run(self, model, feeds: dict, fetches, call: Call = NO_LIMIT) -> dict:
         """Compute one request in the company of others; blocks until it is done.
 
         Args:
@@ -176,7 +174,7 @@ class Batcher:
         rows = self.parameters.rounded(size)
         pad = self.parameters.pad_variable_length_inputs
         feeds = {
-            name: _merged(name, [task.feeds[name] for task in tasks], rows, pad)
+            name: merged(name, [task.feeds[name] for task in tasks], rows, pad)
             for name in sorted(tasks[0].feeds)
         }
         outputs = model.run(feeds, fetches, _longest(tasks))
@@ -233,36 +231,6 @@ def _longest(tasks):
     """The time that the most patient of the tasks still has."""
     times = [task.call.remaining() for task in tasks]
     return None if None in times else max(times)
-
-
-def _merged(name, arrays, rows, pad):
-    """Concatenate, and repeat the last array's first row until there are `rows`."""
-    if len({array.shape[1:] for array in arrays}) > 1:
-        if not pad:
-            raise _failed(
-                f"Tensors with name '{name}' from different tasks have different "
-                "shapes and padding is turned off. Set pad_variable_length_inputs to "
-                "true, or ensure that all tensors with the same name have equal "
-                "dimensions starting with the first dim."
-            )
-        arrays = _padded(arrays)
-    missing = rows - sum(map(len, arrays))
-    if missing:
-        arrays = [*arrays, np.repeat(arrays[-1][:1], missing, axis=0)]
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-
-def _padded(arrays):
-    """Fill each array up to the largest shape, with its own first element."""
-    if len({array.ndim for array in arrays}) > 1 or arrays[0].ndim > _MAX_RANK:
-        raise _invalid("Only tensors with rank from 1 to 6 can be padded.")
-    shape = np.max([array.shape[1:] for array in arrays], axis=0)
-    result = []
-    for array in arrays:
-        padded = np.full((len(array), *shape), array.flat[0], array.dtype)
-        padded[tuple(map(slice, array.shape))] = array
-        result.append(padded)
-    return result
 
 
 def _invalid(text):

@@ -36,6 +36,9 @@ class Call:
         return self.remaining() == 0 or not self.is_active()
 
 
+NO_LIMIT = Call()
+
+
 class DirectRunner:
     """Run each request by itself, not more than a few at the same time.
 
@@ -50,7 +53,7 @@ class DirectRunner:
     def __init__(self, limit: int):
         self._slots = threading.BoundedSemaphore(limit)
 
-    def run(self, model, feeds: dict, fetches, call: Call = Call()) -> dict:  # noqa: B008
+    def run(self, model, feeds: dict, fetches, call: Call = NO_LIMIT) -> dict:
         """Compute one request.
 
         Args:

@@ -142,19 +142,6 @@ class Versions:
             result.append(status)
         return result
 
-    def wait_for(self, condition, timeout: float) -> bool:
-        """Wait until a function of the versions is true.
-
-        Args:
-            condition: Function of no arguments, looked at after each change.
-            timeout: Seconds.
-
-        Returns:
-            What it was in the end.
-        """
-        with self._changed:
-            return bool(self._changed.wait_for(condition, timeout))
-
     def _follow(self):
         while not self._stopping.wait(self.poll_seconds):
             self._poll()

@@ -11,12 +11,11 @@ import pytest
 
 from keras_elmo.serving import BatchingParameters
 from keras_elmo.serving.batching import Batcher
-from keras_elmo.serving.calls import Call
+from keras_elmo.serving.calls import NO_LIMIT, Call
 from keras_elmo.serving.checks import RequestError
 from tests.serving.conftest import eventually
 
 HOUR = 3600 * 10**6
-NO_LIMIT = Call()
 
 
 class Echo:
@@ -195,6 +194,19 @@ def test_without_padding_mixed_shapes_fail_together(start, pool):
             "the first dim."
         )
     assert batcher.run(model, row(1, 2), ["y"])["y"].tolist() == [[1, 2]]
+
+
+def test_seven_dimensions_are_too_many_to_pad(start, pool):
+    batcher = start(
+        max_batch_size=2, batch_timeout_micros=HOUR, pad_variable_length_inputs=True
+    )
+    model = Echo()
+    arrays = [np.zeros((1, 1, 1, 1, 1, 1, size)) for size in (1, 2)]
+    futures = [pool.submit(batcher.run, model, {"x": a}, ["y"]) for a in arrays]
+    for future in futures:
+        with pytest.raises(RequestError, match="rank from 1 to 6") as caught:
+            future.result(60)
+        assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_rows_are_filled_up_with_the_last_requests_first(start, pool):

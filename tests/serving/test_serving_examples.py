@@ -66,6 +66,7 @@ MODULES = [
     "client",
     "examples",
     "loaded_model",
+    "merging",
     "model_folder",
     "predict",
     "server",
