@@ -24,11 +24,13 @@ def version_folders(base_folder: str | os.PathLike) -> dict[int, Path]:
     >>> version_folders("models/elmo_tiny_en")
     {1: PosixPath('models/elmo_tiny_en/1')}
     """
-    return {
+    folders = {
         int(child.name): child
         for child in sorted(Path(base_folder).iterdir())
         if _is_version(child.name) and child.is_dir()
     }
+    os.stat(base_folder)  # Moved away meanwhile, it would seem to be empty.
+    return folders
 
 
 def read_meta_graph(folder: Path):

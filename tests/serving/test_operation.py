@@ -17,7 +17,7 @@ from keras_elmo.errors import FormatError
 from keras_elmo.serving import ElmoClient, ModelServer, ServingError, read_ssl_config
 from keras_elmo.serving.loaded_model import LoadedModel
 from tests.helpers import DATA
-from tests.serving.conftest import eventually
+from tests.serving.conftest import BATCHING, eventually
 from tests.serving.test_bad_requests import GOOD
 
 PEM = {path.name: path.read_text() for path in (DATA / "tls").iterdir()}
@@ -57,7 +57,8 @@ def test_the_status_of_a_model(channel):
     assert status(channel) == status(channel, version=1) == [(1, "AVAILABLE")]
 
 
-def test_a_new_version_takes_over_under_load(base_folder, tmp_path):
+@pytest.mark.parametrize("batching", [None, BATCHING], ids=["single", "batching"])
+def test_a_new_version_takes_over_under_load(base_folder, tmp_path, batching):
     base = tmp_path / "toy"
     shutil.copytree(base_folder / "1", base / "1")
     stop = threading.Event()
@@ -69,7 +70,7 @@ def test_a_new_version_takes_over_under_load(base_folder, tmp_path):
             answers.append(response.model_spec.version.value)
 
     with (
-        ModelServer(base, port=0, poll_seconds=0.01) as server,
+        ModelServer(base, port=0, poll_seconds=0.01, batching=batching) as server,
         grpc.insecure_channel(server.address) as channel,
         ThreadPoolExecutor(4) as pool,
     ):

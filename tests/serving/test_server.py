@@ -59,6 +59,18 @@ def test_a_missing_folder_is_an_os_error(tmp_path):
         ModelServer(tmp_path / "nowhere").start()
 
 
+def test_a_folder_that_is_moved_while_it_is_read_is_not_empty(tmp_path, monkeypatch):
+    (tmp_path / "toy" / "1").mkdir(parents=True)
+
+    def moved(path):
+        (tmp_path / "toy").rename(tmp_path / "away")
+        return False
+
+    monkeypatch.setattr(Path, "is_dir", moved)
+    with pytest.raises(FileNotFoundError):
+        version_folders(tmp_path / "toy")
+
+
 def test_a_folder_without_versions_is_named(tmp_path):
     (tmp_path / "variables").mkdir()
     with pytest.raises(FormatError, match=f"{tmp_path}: expected .* found: variables"):
