@@ -2,64 +2,94 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from keras_elmo.errors import FormatError
 from keras_elmo.saved_model.warmup import read_warmup
 
 
-def read_signatures(folder: str | os.PathLike) -> dict:
-    """The `SignatureDef`s of an export by name, TensorFlow's own among them.
-
-    >>> sorted(read_signatures("models/tiny/1"))[1:3]
-    ['char_ids', 'default']
-    """
-    with open(os.path.join(folder, "saved_model.pb"), "rb") as file:
-        saved_model = saved_model_pb2.SavedModel.FromString(file.read())
-    return dict(saved_model.meta_graphs[0].signature_def)
-
-
-@contextlib.contextmanager
-def opened(folder: str | os.PathLike) -> Iterator[tuple]:
-    """Load the graph tagged `serve` into a session of its own.
+def read_meta_graph(folder: str | os.PathLike):
+    """Read the graph of a SavedModel from its file.
 
     Args:
         folder: Version folder.
 
-    Yields:
-        Pair of a `tf.compat.v1.Session` and a dict of `SignatureDef`s by name.
+    Returns:
+        `MetaGraphDef`, with `signature_def` by name, those for TensorFlow's own use
+        included.
 
-    >>> with opened("models/tiny/1") as (session, signatures):
-    ...     feed = {signatures["default"].inputs["strings"].name: ["a b"]}
-    ...     session.run(signatures["default"].outputs["lengths"].name, feed)
-    array([2], dtype=int32)
+    Raises:
+        FormatError: if the folder holds no SavedModel for serving.
+
+    >>> "default" in read_meta_graph("models/tiny/1").signature_def
+    True
     """
-    with contextlib.closing(tf.compat.v1.Session(graph=tf.Graph())) as session:
-        with session.graph.as_default(), _without_deprecations():
-            meta = tf.compat.v1.saved_model.load(session, ["serve"], os.fspath(folder))
-        yield session, dict(meta.signature_def)
+    path = os.path.join(folder, "saved_model.pb")
+    if not os.path.isfile(path):
+        found = ", ".join(sorted(os.listdir(folder))) or "nothing"
+        raise FormatError(
+            f"{os.fspath(folder)}: expected saved_model.pb, found: {found}."
+        )
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(content)
+    except DecodeError as error:
+        raise FormatError(f"{path}: expected a SavedModel, found: {error}.") from error
+    for graph in saved_model.meta_graphs:
+        if list(graph.meta_info_def.tags) == ["serve"]:
+            return graph
+    found = [list(graph.meta_info_def.tags) for graph in saved_model.meta_graphs]
+    raise FormatError(f'{path}: expected a graph with the tag "serve", found: {found}.')
 
 
-def replay_warmup(folder: str | os.PathLike):
+def open_session(folder: str | os.PathLike) -> tf.compat.v1.Session:
+    """Load the graph tagged `serve` into a session of its own, which is to be closed.
+
+    Args:
+        folder: Version folder.
+
+    >>> session = open_session("models/tiny/1")
+    >>> signature = read_meta_graph("models/tiny/1").signature_def["default"]
+    >>> feed = {signature.inputs["strings"].name: ["a b"]}
+    >>> session.run(signature.outputs["lengths"].name, feed)
+    array([2], dtype=int32)
+    >>> session.close()
+    """
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    try:
+        with session.graph.as_default(), _deprecation_unsaid():
+            tf.compat.v1.saved_model.load(session, ["serve"], os.fspath(folder))
+        session.graph.finalize()
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def replay_warmup(folder: str | os.PathLike, signatures: Mapping):
     """Run an export's own warm-up requests.
 
     Args:
         folder: Version folder.
+        signatures: `SignatureDef`s by name.
 
     Raises:
         ValueError: One that fails, naming its signature.
     """
-    with opened(folder) as (session, signatures):
-        for log in read_warmup(folder):
+    logs = list(read_warmup(folder))
+    with contextlib.closing(open_session(folder)) as session:
+        for log in logs:
             name, feeds = _feeds(log)
-            signature = signatures[name]
-            outputs = [info.name for info in signature.outputs.values()]
+            inputs, outputs = signatures[name].inputs, signatures[name].outputs
             try:
                 session.run(
-                    outputs,
-                    {signature.inputs[alias].name: v for alias, v in feeds.items()},
+                    [info.name for info in outputs.values()],
+                    {inputs[alias].name: value for alias, value in feeds.items()},
                 )
             except tf.errors.OpError as error:
                 reason = " ".join(str(error.message).split())
@@ -80,8 +110,8 @@ def _feeds(log):
 
 
 @contextlib.contextmanager
-def _without_deprecations():
-    # Sessions are deprecated for programs that train; servers are built on them.
+def _deprecation_unsaid():
+    """TensorFlow calls this way of loading deprecated; it is the stock server's."""
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("ERROR")

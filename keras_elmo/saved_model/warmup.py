@@ -46,8 +46,8 @@ def read_warmup(folder: str) -> Iterator[prediction_log_pb2.PredictionLog]:
     """The requests that an export holds, none where it has no such file."""
     path = os.path.join(folder, WARMUP_FILE)
     if os.path.exists(path):
-        for record in tf.data.TFRecordDataset(path):
-            yield prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            yield prediction_log_pb2.PredictionLog.FromString(record)
 
 
 def _request(name, signature, size, model_name):

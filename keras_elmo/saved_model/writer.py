@@ -13,7 +13,7 @@ from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.resolver import elmo_layers
 from keras_elmo.saved_model.card import write_card
 from keras_elmo.saved_model.model_signatures import model_signatures
-from keras_elmo.saved_model.session import read_signatures, replay_warmup
+from keras_elmo.saved_model.session import read_meta_graph, replay_warmup
 from keras_elmo.saved_model.signatures import LAYERS, POOLINGS, elmo_signatures
 from keras_elmo.saved_model.warmup import MOST_RECORDS, write_warmup
 
@@ -87,11 +87,11 @@ def export_saved_model(
             else:
                 signatures = model_signatures(model, text, labels)
             _save(model, elmos, signatures, beside)
-        definitions = read_signatures(beside)
+        definitions = read_meta_graph(beside).signature_def
         definitions = {name: definitions[name] for name in signatures}
         if batch_sizes:
             write_warmup(beside, name, definitions, batch_sizes)
-            replay_warmup(beside)
+            replay_warmup(beside, definitions)
         write_card(beside, name, source or model.name, definitions, is_elmo)
         _flush(beside)
         os.chmod(beside, 0o755)

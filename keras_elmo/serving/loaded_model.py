@@ -1,9 +1,6 @@
 """One version of a model, in a session of TensorFlow as the stock server has it."""
 
-import contextlib
 import gc
-import logging
-import os
 from pathlib import Path
 
 import grpc
@@ -11,8 +8,8 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 from keras_elmo.errors import FormatError
+from keras_elmo.saved_model.session import open_session, read_meta_graph
 from keras_elmo.serving.checks import RequestError
-from keras_elmo.serving.model_folder import read_meta_graph
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _PREFIX = "Graph execution error:\n\n"  # Python's own; the stock server has none.
@@ -42,7 +39,7 @@ class LoadedModel:
         self.signatures = dict(meta_graph.signature_def)
         _register_ops(meta_graph)
         try:
-            self._session = _open(folder)
+            self._session = open_session(folder)
         except Exception as error:  # TensorFlow has no error of its own for this.
             first_line = f"{error}".partition("\n")[0]
             raise FormatError(
@@ -88,28 +85,3 @@ def _register_ops(meta_graph):
     names = [op.name for op in meta_graph.meta_info_def.stripped_op_list.op]
     if any(op_def_registry.get(name) is None for name in names):
         import tensorflow_text  # noqa: F401  (its import registers them)
-
-
-def _open(folder):
-    graph = tf.Graph()
-    session = tf.compat.v1.Session(graph=graph)
-    try:
-        with graph.as_default(), _deprecation_unsaid():
-            tf.compat.v1.saved_model.load(session, ["serve"], os.fspath(folder))
-        graph.finalize()
-    except BaseException:
-        session.close()
-        raise
-    return session
-
-
-@contextlib.contextmanager
-def _deprecation_unsaid():
-    """TensorFlow calls this way of loading deprecated; it is the stock server's."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

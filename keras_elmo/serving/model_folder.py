@@ -1,12 +1,7 @@
-"""A model's base folder as a server reads it: versions and their graphs."""
+"""A model's base folder as a server reads it."""
 
 import os
 from pathlib import Path
-
-from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
-
-from keras_elmo.errors import FormatError
 
 
 def version_folders(base_folder: str | os.PathLike) -> dict[int, Path]:
@@ -31,38 +26,6 @@ def version_folders(base_folder: str | os.PathLike) -> dict[int, Path]:
     }
     os.stat(base_folder)  # Moved away meanwhile, it would seem to be empty.
     return folders
-
-
-def read_meta_graph(folder: Path):
-    """Read the graph of a SavedModel from its file.
-
-    Args:
-        folder: Version folder.
-
-    Returns:
-        `MetaGraphDef`, with `signature_def` by name, those for TensorFlow's own use
-        included.
-
-    Raises:
-        FormatError: if the folder holds no SavedModel for serving.
-
-    >>> meta_graph = read_meta_graph(Path("models/elmo_tiny_en/1"))
-    >>> "default" in meta_graph.signature_def
-    True
-    """
-    path = folder / "saved_model.pb"
-    if not path.is_file():
-        found = ", ".join(sorted(os.listdir(folder))) or "nothing"
-        raise FormatError(f"{folder}: expected saved_model.pb, found: {found}.")
-    try:
-        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    except DecodeError as error:
-        raise FormatError(f"{path}: expected a SavedModel, found: {error}.") from error
-    for graph in saved_model.meta_graphs:
-        if list(graph.meta_info_def.tags) == ["serve"]:
-            return graph
-    found = [list(graph.meta_info_def.tags) for graph in saved_model.meta_graphs]
-    raise FormatError(f'{path}: expected a graph with the tag "serve", found: {found}.')
 
 
 def _is_version(name):

@@ -2,17 +2,13 @@
 
 from pathlib import Path
 
-import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
-
 from keras_elmo.errors import FormatError
+from keras_elmo.saved_model.warmup import MOST_RECORDS, WARMUP_FILE, read_warmup
 from keras_elmo.serving.checks import RequestError
 from keras_elmo.serving.examples import classify, regress
 from keras_elmo.serving.loaded_model import LoadedModel
 from keras_elmo.serving.predict import predict
 
-PATH = "assets.extra/tf_serving_warmup_requests"
-_MAX_RECORDS = 1000
 _ANSWER = {"predict_log": predict, "classify_log": classify, "regress_log": regress}
 
 
@@ -34,16 +30,16 @@ def warm_up(model: LoadedModel) -> int:
     >>> warm_up(loaded)
     0
     """
-    path = model.folder / PATH
+    path = model.folder / WARMUP_FILE
     if not path.is_file():
         return 0
     count = 0
     for record in _records(path):
         count += 1
-        if count > _MAX_RECORDS:
+        if count > MOST_RECORDS:
             raise FormatError(
                 f"{path}: Number of warmup records exceeds the maximum "
-                f"({_MAX_RECORDS})."
+                f"({MOST_RECORDS})."
             )
         kind = record.WhichOneof("log_type")
         if kind not in _ANSWER:
@@ -61,8 +57,7 @@ def warm_up(model: LoadedModel) -> int:
 
 def _records(path: Path):
     try:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            yield prediction_log_pb2.PredictionLog.FromString(record)
+        yield from read_warmup(path.parent.parent)
     except Exception as error:  # A damaged file fails in one of several ways.
         raise FormatError(
             f"{path}: expected a TFRecord file of PredictionLog, found: "

@@ -5,7 +5,7 @@ import json
 import keras
 import pytest
 
-from keras_elmo.saved_model.session import read_signatures
+from keras_elmo.saved_model.session import read_meta_graph
 from keras_elmo.saved_model.warmup import read_warmup
 from tests.helpers import GOLDEN, load_golden
 
@@ -41,7 +41,7 @@ def test_options_reach_the_export(command, tmp_path):
     argv = ["--text", "--layers", "top", "--pooling", "max", "--batch-sizes", 1, 3]
     status, _, err = command("export", MODEL, base, *argv)
     assert (status, err) == (0, "")
-    signatures = read_signatures(base / "1")
+    signatures = read_meta_graph(base / "1").signature_def
     assert set(signatures["text"].outputs) == {
         *("elmo", "default", "lengths", "words", "starts", "ends")
     }
@@ -62,7 +62,7 @@ def test_labels_are_read_from_a_file(command, tmp_path, tagger_file):
     labels.write_text("NOUN\nVERB\n")
     argv = ["export", tagger_file, base, "--labels", labels, "--batch-sizes", 0]
     assert command(*argv) == (0, f"{base / '1'}\n", "")
-    assert set(read_signatures(base / "1")["tokens"].outputs) == {
+    assert set(read_meta_graph(base / "1").signature_def["tokens"].outputs) == {
         *("tags", "labels", "lengths")
     }
 

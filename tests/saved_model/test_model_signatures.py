@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import keras_elmo
 from keras_elmo.saved_model.model_signatures import model_signatures
-from keras_elmo.saved_model.session import read_signatures
+from keras_elmo.saved_model.session import read_meta_graph
 from tests.helpers import load_golden
 
 SENTENCES = ["The  cat sat", "", "Züge"]
@@ -77,7 +77,7 @@ def test_examples_are_classified_and_regressed(exported_tagger, tagger):
 
 
 def test_method_names_are_those_that_a_server_demands(tagger_folder):
-    signatures = read_signatures(tagger_folder)
+    signatures = read_meta_graph(tagger_folder).signature_def
     names = {n: s.method_name for n, s in signatures.items() if not n.startswith("__")}
     assert names == {
         "default": "tensorflow/serving/predict",

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import keras_elmo
 from keras_elmo import saved_model
-from keras_elmo.saved_model.session import read_signatures
+from keras_elmo.saved_model.session import read_meta_graph
 
 MODULES = [module.name for module in pkgutil.iter_modules(saved_model.__path__)]
 
@@ -26,7 +26,7 @@ def test_the_examples_run(name, elmo, elmo_folder, tagger, tmp_path, monkeypatch
         "keras": keras,
         "keras_elmo": keras_elmo,
         "np": np,
-        "signatures": read_signatures("models/tiny/1"),
+        "signatures": read_meta_graph("models/tiny/1").signature_def,
         "tagger": tagger,
         "tf": tf,
     }

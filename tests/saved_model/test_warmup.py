@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import keras_elmo
-from keras_elmo.saved_model.session import read_signatures, replay_warmup
+from keras_elmo.saved_model.session import read_meta_graph, replay_warmup
 from keras_elmo.saved_model.warmup import read_warmup, write_warmup
 
 
@@ -68,14 +68,14 @@ def test_a_request_that_fails_is_named(tmp_path):
 
     folder = str(tmp_path / "m" / "1")
     tf.saved_model.save(tf.Module(), folder, signatures={"fails": fails})
-    signatures = {"fails": read_signatures(folder)["fails"]}
+    signatures = {"fails": read_meta_graph(folder).signature_def["fails"]}
     write_warmup(folder, "m", signatures, [1])
     with pytest.raises(ValueError, match="'fails' fails its own .*expected blanks"):
-        replay_warmup(folder)
+        replay_warmup(folder, signatures)
 
 
 def test_nothing_is_published_that_fails_its_requests(tmp_path, elmo, monkeypatch):
-    def fail(folder):
+    def fail(folder, signatures):
         raise ValueError("no good")
 
     monkeypatch.setattr("keras_elmo.saved_model.writer.replay_warmup", fail)

@@ -15,9 +15,10 @@ from google.protobuf import text_format
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from keras_elmo.errors import FormatError
+from keras_elmo.saved_model.warmup import WARMUP_FILE
 from keras_elmo.serving.checks import RequestError
 from keras_elmo.serving.loaded_model import LoadedModel
-from keras_elmo.serving.warm_up import PATH, warm_up
+from keras_elmo.serving.warm_up import warm_up
 
 GOOD = """predict_log { request {
     model_spec { name: "another" version { value: 9 } }
@@ -118,7 +119,7 @@ def version(judge_folder, tmp_path):
     (tmp_path / "1" / "assets.extra").mkdir()
 
     def write(*records):
-        with tf.io.TFRecordWriter(str(tmp_path / "1" / PATH)) as writer:
+        with tf.io.TFRecordWriter(str(tmp_path / "1" / WARMUP_FILE)) as writer:
             for record in records:
                 log = text_format.Parse(record, PredictionLog())
                 writer.write(log.SerializeToString())
@@ -164,7 +165,7 @@ def test_there_may_not_be_too_many(version, monkeypatch):
 
 def test_a_damaged_file_is_named(version):
     model = version(GOOD)
-    path = model.folder / PATH
+    path = model.folder / WARMUP_FILE
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(FormatError, match=f"{path}: expected a TFRecord file"):
         warm_up(model)

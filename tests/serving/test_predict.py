@@ -13,8 +13,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from keras_elmo.saved_model.session import read_meta_graph
 from keras_elmo.serving import ModelServer
-from keras_elmo.serving.model_folder import read_meta_graph
 
 STRINGS = """inputs { key: "strings" value {
     dtype: DT_STRING tensor_shape { dim { size: 2 } } string_val: ["a b", "c"] } }"""
