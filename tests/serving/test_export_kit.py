@@ -1,56 +1,16 @@
-"""The files under export/, as far as they can be checked without a stock server."""
+"""The scripts under export/, as far as they can be checked without a stock server."""
 
 import os
-import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from google.protobuf import text_format
-from tensorflow_serving.config import model_server_config_pb2
 
-KIT = Path(__file__).parents[2] / "export"
+from tests.serving.kit_protos import FLAGS, KIT, TAG
+
 SCRIPT = KIT / "start_serving.sh"
-
-
-def parse_batching(text):
-    """Read BatchingParameters: numbers in `{ value: n }`, others bare."""
-    text = re.sub(r"#.*", "", text)
-    pattern = r"(\w+)\s*(?:\{\s*value\s*:\s*(\d+)\s*\}|:\s*(\w+))\s*"
-    assert re.fullmatch(rf"\s*(?:{pattern})+", text)
-    wrapped, bare = {}, {}
-    for name, number, value in re.findall(pattern, text):
-        if number:
-            assert name not in wrapped
-            wrapped[name] = int(number)
-        else:
-            bare.setdefault(name, []).append(value)
-    return wrapped, bare
-
-
-def test_the_batching_parameters_are_what_the_server_takes():
-    wrapped, bare = parse_batching((KIT / "batching.pbtxt").read_text())
-    assert set(wrapped) == {
-        "max_batch_size",
-        "batch_timeout_micros",
-        "max_enqueued_batches",
-        "num_batch_threads",
-    }
-    assert set(bare) == {"allowed_batch_sizes", "pad_variable_length_inputs"}
-    assert bare["pad_variable_length_inputs"] == ["true"]
-    sizes = [int(size) for size in bare["allowed_batch_sizes"]]
-    assert sizes == sorted(set(sizes)) and sizes[0] > 0
-    assert sizes[-1] == wrapped["max_batch_size"] == 128
-
-
-def test_the_models_file_is_a_model_server_config():
-    config = model_server_config_pb2.ModelServerConfig()
-    text_format.Parse((KIT / "models.pbtxt").read_text(), config)
-    for model in config.model_config_list.config:
-        assert model.base_path == f"/models/{model.name}"
-        assert model.model_platform == "tensorflow"
-        assert model.model_version_policy.latest.num_versions == 1
 
 
 @pytest.fixture
@@ -74,31 +34,67 @@ def start(tmp_path):
     return run
 
 
-def test_the_script_is_a_shell_script():
-    assert subprocess.run(["sh", "-n", str(SCRIPT)]).returncode == 0
+@pytest.mark.parametrize("name", ["start_serving.sh", "make_ssl_config.sh"])
+def test_the_scripts_are_shell_scripts(name):
+    assert subprocess.run(["sh", "-n", str(KIT / name)]).returncode == 0
+    shellcheck = shutil.which("shellcheck", path=Path(sys.executable).parent)
+    done = subprocess.run([shellcheck, KIT / name], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+LAST = [
+    "--num_load_threads=1",
+    "--enable_grpc_healthcheck_service=true",
+    "--enable_profiler=false",
+]
+
+
+def mount(source, target):
+    return "--mount", f"type=bind,source={source},target={target},readonly"
 
 
 def test_docker_is_published_on_loopback(start, base_folder):
     batching = KIT / "batching.pbtxt"
     done = start("-b", batching, base_folder, PORT="1234", IMAGE="image:tag")
-    mount = "type=bind,source={},target={},readonly"
     assert done.stdout.splitlines() == [
         *("docker", "run", "--rm", "--init", "--publish", "127.0.0.1:1234:8500"),
-        *("--mount", mount.format(base_folder, "/models/toy")),
-        *("--mount", mount.format(batching, "/batching.pbtxt")),
+        *mount(base_folder, "/models/toy"),
+        *mount(batching, "/batching.pbtxt"),
         *("--entrypoint", "tensorflow_model_server", "image:tag", "--port=8500"),
         *("--model_name=toy", "--model_base_path=/models/toy"),
         *("--enable_batching=true", "--batching_parameters_file=/batching.pbtxt"),
+        *LAST,
+    ]
+
+
+def test_a_gpu_with_rest_and_tls(start, base_folder, tmp_path):
+    ssl = tmp_path / "my ssl.pbtxt"
+    ssl.write_text("")
+    done = start("-g", "-p", "1235", "-s", ssl, base_folder, TAG="9.9")
+    assert done.stdout.splitlines() == [
+        *("docker", "run", "--rm", "--init", "--publish", "127.0.0.1:8500:8500"),
+        *("--publish", "127.0.0.1:1235:8501", "--gpus", "all"),
+        *mount(base_folder, "/models/toy"),
+        *mount(ssl, "/ssl.pbtxt"),
+        *mount(KIT / "session.pbtxt", "/session.pbtxt"),
+        *mount(KIT / "monitoring.pbtxt", "/monitoring.pbtxt"),
+        *("--entrypoint", "tensorflow_model_server", "tensorflow/serving:9.9-gpu"),
+        *("--port=8500", "--rest_api_port=8501"),
+        *("--model_name=toy", "--model_base_path=/models/toy"),
+        "--ssl_config_file=/ssl.pbtxt",
+        "--tensorflow_session_config_file=/session.pbtxt",
+        "--monitoring_config_file=/monitoring.pbtxt",
+        *LAST,
     ]
 
 
 def test_a_models_file_replaces_name_and_path(start, base_folder):
     done = start("-m", KIT / "models.pbtxt", base_folder.parent)
     lines = done.stdout.splitlines()
-    assert "tensorflow/serving:2.20.0" in lines
+    assert f"tensorflow/serving:{TAG}" in lines
     folder = f"type=bind,source={base_folder.parent},target=/models,readonly"
     assert folder in lines
-    assert lines[-1] == "--model_config_file=/models.pbtxt"
+    assert lines[-4:] == ["--model_config_file=/models.pbtxt", *LAST]
 
 
 def test_an_installed_server_gets_paths_of_this_computer(start, base_folder):
@@ -108,13 +104,36 @@ def test_an_installed_server_gets_paths_of_this_computer(start, base_folder):
         "--port=8500",
         "--model_name=toy",
         f"--model_base_path={base_folder}",
+        *LAST,
     ]
+    done = start("-lgp", "1235", base_folder)
+    lines = done.stdout.splitlines()
+    assert lines[1:3] == ["--port=8500", "--rest_api_port=1235"]
+    assert f"--tensorflow_session_config_file={KIT / 'session.pbtxt'}" in lines
+    assert f"--monitoring_config_file={KIT / 'monitoring.pbtxt'}" in lines
+
+
+def test_the_version_is_asked_of_the_server_itself(start):
+    assert start("-v", "-l").stdout.split() == ["tensorflow_model_server", "--version"]
+    assert start("-g", "-v").stdout.split() == [
+        *("docker", "run", "--rm", "--entrypoint", "tensorflow_model_server"),
+        *(f"tensorflow/serving:{TAG}-gpu", "--version"),
+    ]
+
+
+def test_the_script_gives_flags_that_exist(start, base_folder):
+    batching = KIT / "batching.pbtxt"
+    done = start("-lg", "-p", "1", "-b", batching, "-s", batching, base_folder)
+    flags = {line.split("=")[0][2:] for line in done.stdout.splitlines()[1:]}
+    assert flags <= FLAGS and len(flags) == 12
 
 
 @pytest.mark.parametrize(
     "args, code, text",
     [
         ([], 2, "usage: start_serving.sh"),
+        (["-v", "."], 2, "usage: start_serving.sh"),
+        (["-s", "nowhere", str(KIT)], 1, "nowhere: expected a file"),
         (["-x", "."], 2, "usage: start_serving.sh"),
         (["nowhere"], 1, "nowhere: expected a folder"),
         (["-b", "nowhere", str(KIT)], 1, "nowhere: expected a file"),

@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -295,7 +296,8 @@ def test_the_command_prints_the_report(server, tmp_path):
 
     def command(*args):
         command = [sys.executable, SCRIPT, server.address, *map(str, args)]
-        return subprocess.run(command, capture_output=True, text=True)
+        environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])}
+        return subprocess.run(command, capture_output=True, text=True, env=environment)
 
     flags = ["--sentences", sentences, "--requests", 6, "--concurrency", 2]
     done = command("toy", *flags, "--output", "all", "--json", "--plot", plot)
