@@ -34,6 +34,7 @@ from tests.benchmarks.serving_process import InProcess, served
 
 MODELS = ("elmo_tiny_en", "original")
 CONCURRENCIES = (1, 8, 64)
+WAYS = ("plain", "batched", "in process")
 ORDERS = ("18 to 22 words", "file order")
 BATCHING = """
 max_batch_size {{ value: {size} }}
@@ -125,26 +126,30 @@ def measure(args, name, base, orders):
         version = os.path.join(base, "1")
         in_process = InProcess(version).function("default", ["elmo"])
         with served(base) as (plain, _), served(base, *flags) as (batched, _):
-            for _ in range(args.repeats):
-                for order, sentences in orders.items():
-                    for concurrency in args.concurrency:
-                        for way, address in (("plain", plain), ("batched", batched)):
-                            report = run_load(
-                                address,
-                                name,
-                                sentences,
-                                concurrency=concurrency,
-                                duration=args.seconds,
-                                warmup=2 * concurrency,
-                            )
-                            key = order, concurrency, way
-                            cells.setdefault(key, []).append(report.as_json())
-                        size = min(concurrency, args.batch_size)
-                        speed = sentences_per_second(
-                            in_process, sentences, size, args.seconds
-                        )
-                        key = order, concurrency, "in process"
-                        cells.setdefault(key, []).append({"sentences_per_s": speed})
+            servers = {"plain": plain, "batched": batched}
+
+            def one(way, sentences, concurrency):
+                if way in servers:
+                    report = run_load(
+                        servers[way],
+                        name,
+                        sentences,
+                        concurrency=concurrency,
+                        duration=args.seconds,
+                        warmup=concurrency,
+                    )
+                    return report.as_json()
+                size = min(concurrency, args.batch_size)
+                speed = sentences_per_second(in_process, sentences, size, args.seconds)
+                return {"sentences_per_s": speed}
+
+            for _, order, concurrency, way in itertools.product(
+                range(args.repeats), orders, args.concurrency, WAYS
+            ):
+                facts = one(way, orders[order], concurrency)
+                cells.setdefault((order, concurrency, way), []).append(facts)
+                speed = f"{facts['sentences_per_s']:.1f} sentences/s"
+                print(name, order, concurrency, way, speed, file=sys.stderr)
     return cells
 
 

@@ -1,6 +1,9 @@
 """The scripts under export/, as far as they can be checked without a stock server."""
 
+import importlib
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -160,3 +163,41 @@ def test_the_smallest_client_prints_vectors(server, client):
             "  " + " ".join(f"{x:.4f}" for x in row[:3]) + " ..." for row in array
         ]
     assert done.stdout.splitlines() == expected
+
+
+def test_the_readme_lists_every_file_of_the_kit():
+    text = (KIT / "README.md").read_text("utf-8")
+    table = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
+    named = set(re.findall(r"`([\w.]+\.\w+|Dockerfile)`", table))
+    files = {path.name for path in KIT.iterdir() if path.is_file()}
+    assert named == files - {"README.md"}
+
+
+def test_the_readme_claims_no_more_than_was_run():
+    text = " ".join((KIT / "README.md").read_text("utf-8").split())
+    assert "load and run in TensorFlow's C runtime 2.20 and 2.21" in text
+    assert "Nothing in this folder has been run against a stock server" in text
+
+
+def test_the_commands_of_the_readme_can_be_parsed(start, base_folder, monkeypatch):
+    """Options of the scripts change; the walk-through has to follow."""
+    text = (KIT / "README.md").read_text("utf-8")
+    commands = re.findall(r"^(?:sh|python) export/(\w+\.\w+) (.*)$", text, re.M)
+    assert {name for name, _ in commands} == {
+        *("start_serving.sh", "make_ssl_config.sh", "smoke_test.py"),
+        *("load_test.py", "smallest_client.py"),
+    }
+    (words,) = (shlex.split(line) for name, line in commands if name == "load_test.py")
+    monkeypatch.syspath_prepend(KIT)
+    monkeypatch.delitem(sys.modules, "load_test", raising=False)
+    args = importlib.import_module("load_test").build_parser().parse_args(words)
+    assert (args.concurrency, args.duration) == (64, 30.0)
+    for name, line in commands:
+        if name == "start_serving.sh":
+            options = shlex.split(line)[:-1]
+            monkeypatch.chdir(KIT.parent)
+            options = [
+                str(KIT / "ssl.pbtxt") if x == "my_ssl.pbtxt" else x for x in options
+            ]
+            done = start(*options, base_folder)
+            assert done.returncode == 0, done.stderr
