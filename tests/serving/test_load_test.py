@@ -2,8 +2,7 @@
 
 import doctest
 import json
-import os
-import subprocess
+import runpy
 import sys
 import threading
 import time
@@ -149,13 +148,13 @@ def test_no_words_are_still_a_tensor_with_an_element(recorder):
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_a_closed_loop_keeps_so_many_in_flight(recorder, concurrency):
-    service, address = recorder(seconds=0.02)
+    service, address = recorder(seconds=0.05)
     report = run_load(address, "toy", SENTENCES, concurrency=concurrency, requests=12)
     assert service.most == concurrency
     assert (report.answered, report.sentences, report.tokens) == (12, 12, 24)
     assert len(service.requests) == 13  # and one to warm up
-    assert report.percentile(1) >= 20
-    assert report.seconds >= 12 / concurrency * 0.02
+    assert report.percentile(1) >= 50
+    assert report.seconds >= 12 / concurrency * 0.05
     assert (np.diff(report.started_s) >= 0).all()
 
 
@@ -185,8 +184,8 @@ def test_a_deadline_is_an_error_like_others(recorder):
 def test_it_stops_by_itself_after_a_time(recorder, load):
     service, address = recorder(seconds=0.05)
     report = run_load(address, "toy", SENTENCES, duration=0.4, warmup=0, **load)
-    assert 0.4 <= report.seconds + 0.05 < 1.5
-    assert report.answered == len(service.requests) > 5
+    assert 0.4 <= report.seconds < 10
+    assert report.answered == len(service.requests) >= 3
     assert report.started_s.max() < 0.4
 
 
@@ -289,28 +288,50 @@ def test_the_examples_run(module, server):
     assert result.failed == 0 and result.attempted > 0
 
 
-def test_the_command_prints_the_report(server, tmp_path):
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run the script in this process: its exit code, its output, its errors."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, args)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        return end.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_prints_the_report(command, server, tmp_path):
     sentences = tmp_path / "sentences.txt"
     sentences.write_text("a b\nc\n", "utf-8")
     plot = tmp_path / "load.png"
-
-    def command(*args):
-        command = [sys.executable, SCRIPT, server.address, *map(str, args)]
-        environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])}
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
-
     flags = ["--sentences", sentences, "--requests", 6, "--concurrency", 2]
-    done = command("toy", *flags, "--output", "all", "--json", "--plot", plot)
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
+    flags += ["--output", "all", "--json", "--plot", plot]
+    code, output, errors = command(server.address, "toy", *flags)
+    assert (code, errors) == (0, "")
+    facts = json.loads(output)
     assert (facts["answered"], facts["tokens"], facts["errors"]) == (6, 9, {})
     assert facts["outputs"] == "all" and plot.stat().st_size > 1000
-    done = command("toy", "--rate", 50, "--duration", 0.1, "--signature", "tokens")
-    assert done.returncode == 0 and "errors      none" in done.stdout
-    done = command("other", "--requests", 2)
-    assert done.returncode == 1 and "NOT_FOUND 2" in done.stdout
-    done = command("toy", "--batch", 0)
-    assert done.returncode == 2 and "expected batch >= 1" in done.stderr
-    done = command("toy", "--sentences", tmp_path / "none.txt")
-    assert done.returncode == 1 and "none.txt" in done.stderr
-    assert "Traceback" not in done.stderr
+    flags = ["--rate", 50, "--duration", 0.1, "--signature", "tokens"]
+    code, output, errors = command(server.address, "toy", *flags)
+    assert (code, errors) == (0, "") and "errors      none" in output
+
+
+@pytest.mark.parametrize(
+    "args, code, text",
+    [
+        (["other", "--requests", 2], 1, "NOT_FOUND 2"),
+        (["toy", "--batch", 0], 2, "expected batch >= 1"),
+        (["toy", "--rate", 1, "--concurrency", 1], 2, "not allowed with"),
+        (["toy", "--sentences", "none.txt"], 1, "none.txt"),
+        (["toy", "--requests", 1, "--plot", "none/load.png"], 1, "none/load.png"),
+        (["toy", "--requests", 1, "--plot", "load.none"], 2, "none"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    command, server, tmp_path, monkeypatch, args, code, text
+):
+    monkeypatch.chdir(tmp_path)
+    found, output, errors = command(server.address, *args)
+    assert found == code and text in output + errors
+    assert list(tmp_path.iterdir()) == []

@@ -1,13 +1,17 @@
-"""The smoke test of export/, against the embedded server."""
+"""The kit against the embedded server: its smoke test, its TLS, its batching."""
 
 import subprocess
 import sys
 
 import pytest
 import tensorflow as tf
+from keras_elmo.serving.batching_parameters import read_batching_parameters
+from keras_elmo.serving.ssl_config import read_ssl_config
 
 import keras_elmo
-from keras_elmo.serving import ElmoClient, ModelServer
+from keras_elmo.serving import ElmoClient, ModelServer, ServingError
+from keras_elmo.serving.load_test import run_load
+from tests.helpers import DATA
 from tests.serving.kit_protos import KIT
 
 
@@ -16,13 +20,14 @@ def preset_server(tmp_path_factory):
     base = tmp_path_factory.mktemp("served") / "elmo_tiny_en"
     model = keras_elmo.ElmoLayer.from_preset("elmo_tiny_en")
     keras_elmo.export_saved_model(model, base)
-    with ModelServer(base, port=0) as server:
+    batching = read_batching_parameters(KIT / "batching.pbtxt")
+    with ModelServer(base, port=0, batching=batching) as server:
         yield server
 
 
-def smoke_test(server, name):
+def smoke_test(server, name, *flags):
     return subprocess.run(
-        [sys.executable, KIT / "smoke_test.py", server.address, name],
+        [sys.executable, KIT / "smoke_test.py", server.address, name, *flags],
         capture_output=True,
         text=True,
     )
@@ -69,3 +74,38 @@ def test_the_smoke_test_finds_what_is_wrong(tmp_path):
     assert "ok    refusals" in done.stdout
     assert "WRONG status: NOT_FOUND" in away.stdout
     assert "Traceback" not in done.stderr + away.stderr
+
+
+@pytest.fixture
+def tls_server(base_folder, tmp_path):
+    """It wants certificates of its clients, by settings that the kit's script wrote."""
+    names = ("server.key", "server.pem", "ca.pem")
+    subprocess.run(
+        [
+            *("sh", KIT / "make_ssl_config.sh", tmp_path / "ssl.pbtxt"),
+            *(DATA / "tls" / name for name in names),
+        ],
+        check=True,
+    )
+    ssl_config = read_ssl_config(tmp_path / "ssl.pbtxt")
+    with ModelServer(base_folder, port=0, ssl_config=ssl_config) as server:
+        yield server
+
+
+def test_a_load_by_mutual_tls(tls_server):
+    own = {"cert_file": DATA / "tls/client.pem", "key_file": DATA / "tls/client.key"}
+    load = {"requests": 5, "ca_file": DATA / "tls/ca.pem", "timeout": 10}
+    report = run_load(tls_server.address, "toy", ["a b"], **load, **own)
+    assert (report.answered, report.errors) == (5, {})
+    load["timeout"] = 0.5
+    with pytest.raises(ServingError, match="no connection within"):
+        run_load(tls_server.address, "toy", ["a b"], **load)
+
+
+@pytest.mark.slow
+def test_the_smoke_test_by_mutual_tls(tls_server):
+    pems = {"--ca": "ca.pem", "--cert": "client.pem", "--key": "client.key"}
+    flags = [x for flag, name in pems.items() for x in (flag, DATA / "tls" / name)]
+    done = smoke_test(tls_server, "toy", *flags)
+    assert "ok    status: available: 1" in done.stdout, done.stdout + done.stderr
+    assert "ok    padding tokens" in done.stdout
