@@ -245,6 +245,7 @@ def run(args, folder):
             "end": round(memory[-1], 1),
             "max": round(max(memory), 1),
             "growth": {when: round(mib, 1) for when, mib in growth.items()},
+            "course": [round(mib) for mib in memory[:: max(1, len(memory) // 40)]],
         },
         "faults": collections.Counter(fault.split(":")[0] for fault in faults),
         "first_faults": faults[:10],
