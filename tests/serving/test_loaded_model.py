@@ -156,7 +156,7 @@ def test_a_bad_record_fails_the_version(version, records, message):
 
 
 def test_there_may_not_be_too_many(version, monkeypatch):
-    monkeypatch.setattr("keras_elmo.serving.warm_up._MAX_RECORDS", 2)
+    monkeypatch.setattr("keras_elmo.serving.warm_up.MOST_RECORDS", 2)
     model = version(GOOD, GOOD, GOOD)
     with pytest.raises(FormatError, match=r"exceeds the maximum \(2\)"):
         warm_up(model)

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 import tensorflow as tf
-from keras_elmo.serving.batching_parameters import read_batching_parameters
-from keras_elmo.serving.ssl_config import read_ssl_config
 
 import keras_elmo
 from keras_elmo.serving import ElmoClient, ModelServer, ServingError
+from keras_elmo.serving.batching_parameters import read_batching_parameters
 from keras_elmo.serving.load_test import run_load
+from keras_elmo.serving.ssl_config import read_ssl_config
 from tests.helpers import DATA
 from tests.serving.kit_protos import KIT
 
