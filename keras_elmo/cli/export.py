@@ -24,7 +24,15 @@ def add_parser(subparsers):
     parser.add_argument(
         "base",
         metavar="BASE",
-        help="the model's base folder, made if absent; its name is the model's name",
+        help="the model's base folder, made if absent; its name is the model's name. "
+        "With --format onnx, the file to write",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["saved_model", "onnx"],
+        default="saved_model",
+        help="a SavedModel, or an ONNX file that starts from character ids; that needs "
+        'pip install "keras_elmo[onnx]" (saved_model)',
     )
     parser.add_argument(
         "--version",
@@ -60,7 +68,6 @@ def add_parser(subparsers):
         "--batch-sizes",
         type=natural,
         nargs="+",
-        default=[1],
         metavar="N",
         help="numbers of sentences of the warm-up requests: the server's allowed batch "
         "sizes; 0 for none (1)",
@@ -73,8 +80,7 @@ def run(args):
     """Export the model and print the path of its version's folder.
 
     Args:
-        args: `argparse.Namespace` with `model`, `base`, `version`, `text`, `labels`,
-            `layers`, `pooling`, `batch_sizes` and `json`.
+        args: `argparse.Namespace` with the arguments of the parser.
 
     Raises:
         FormatError: if the model does not load, or the labels do not fit it.
@@ -89,33 +95,53 @@ def run(args):
 
     from keras_elmo.cli._quiet import native_stderr_held
     from keras_elmo.errors import FormatError
+
+    write = _write_onnx if args.format == "onnx" else _write_saved_model
+    try:
+        with native_stderr_held():
+            written = write(args)
+    except FormatError:
+        raise
+    except (ValueError, ImportError) as error:  # options that are not for this model
+        raise FormatError(f"{args.model}: {error}") from error
+    if not args.json:
+        print(written)
+    elif args.format == "onnx":
+        print(json.dumps({"model": args.model, "file": written}))
+    else:
+        version = int(os.path.basename(written))
+        facts = {"model": args.model, "folder": written, "version": version}
+        print(json.dumps(facts))
+
+
+def _write_saved_model(args):
     from keras_elmo.resolver import load_model
+    from keras_elmo.saved_model.writer import export_saved_model
 
     labels = None if args.labels is None else _read_labels(args.labels)
-    model = load_model(args.model)
-    with native_stderr_held():
-        from keras_elmo.saved_model.writer import export_saved_model
+    return export_saved_model(
+        load_model(args.model),
+        args.base,
+        args.version,
+        labels=labels,
+        text=args.text,
+        layers=args.layers,
+        pooling=args.pooling,
+        batch_sizes=[size for size in args.batch_sizes or [1] if size],
+        source=args.model,
+    )
 
-        try:
-            folder = export_saved_model(
-                model,
-                args.base,
-                args.version,
-                labels=labels,
-                text=args.text,
-                layers=args.layers,
-                pooling=args.pooling,
-                batch_sizes=[size for size in args.batch_sizes if size],
-                source=args.model,
-            )
-        except ValueError as error:  # of options that are not for this model
-            raise FormatError(f"{args.model}: {error}") from error
-    if args.json:
-        version = int(os.path.basename(folder))
-        facts = {"model": args.model, "folder": folder, "version": version}
-        print(json.dumps(facts))
-        return
-    print(folder)
+
+def _write_onnx(args):
+    from keras_elmo.resolver import load_elmo
+    from keras_elmo.saved_model.onnx_file import export_onnx
+
+    for option in ("version", "text", "labels", "batch_sizes"):
+        if getattr(args, option):
+            name = option.replace("_", "-")
+            raise ValueError(f"--{name} is for a SavedModel, not for --format onnx.")
+    elmo = load_elmo(args.model)
+    return export_onnx(elmo, args.base, layers=args.layers, pooling=args.pooling)
 
 
 def _read_labels(path):

@@ -1,6 +1,7 @@
 """Models as ONNX files, from ids on: ONNX runtimes know no words."""
 
 import contextlib
+import functools
 import os
 
 import keras
@@ -20,7 +21,14 @@ TOLERANCE = 1e-5
 _CHECKS = [((3, 11), (11, 0, 4)), ((1, 1), (1,)), ((2, 0), (0, 0)), ((0, 3), ())]
 
 
-def export_onnx(elmo: ElmoLayer, path: str | os.PathLike, opset: int = 17) -> str:
+def export_onnx(
+    elmo: ElmoLayer,
+    path: str | os.PathLike,
+    opset: int = 17,
+    *,
+    layers: str = "all",
+    pooling: str = "mean",
+) -> str:
     """Write a layer as an ONNX file, which onnxruntime is seen to answer alike from.
 
     Inputs are `char_ids` int32 `(batch, time, chars)`, as of `batch_to_ids`, and
@@ -33,6 +41,7 @@ def export_onnx(elmo: ElmoLayer, path: str | os.PathLike, opset: int = 17) -> st
         elmo: A built float32 layer.
         path: The file. It appears whole, after the check, or stays as it was.
         opset: int, 15 to 18. Of ONNX's operators.
+        layers, pooling: As of `export_saved_model`.
 
     Returns:
         The path.
@@ -52,8 +61,9 @@ def export_onnx(elmo: ElmoLayer, path: str | os.PathLike, opset: int = 17) -> st
     'small.onnx'
     """
     _check_arguments(elmo, opset)
+    make = functools.partial(_ids_signature, elmo, layers, pooling)
     onnxruntime, tf2onnx = _packages()
-    function, weights = _with_weights_as_inputs(elmo)
+    function, weights = _with_weights_as_inputs(elmo, make())
     with _convertible_loops(elmo):
         model, _ = tf2onnx.convert.from_function(
             function, function.input_signature, opset=opset
@@ -66,7 +76,7 @@ def export_onnx(elmo: ElmoLayer, path: str | os.PathLike, opset: int = 17) -> st
     with written_beside(path) as beside:
         with open(beside, "wb") as file:
             file.write(model.SerializeToString())
-        _check_file(onnxruntime, beside, path, elmo)
+        _check_file(onnxruntime, beside, path, elmo, make())
     return path
 
 
@@ -103,18 +113,17 @@ def _packages():
     return onnxruntime, tf2onnx
 
 
-def _ids_signature(elmo):
+def _ids_signature(elmo, layers, pooling):
     """The signature of ids, made anew, so that nothing of it is traced yet."""
     name = "char_ids" if elmo.reads_characters else "word_ids"
-    return elmo_signatures(elmo)[name]
+    return elmo_signatures(elmo, layers=layers, pooling=pooling)[name]
 
 
-def _with_weights_as_inputs(elmo):
+def _with_weights_as_inputs(elmo, function):
     """A function of ids, lengths and all weights; the weights by input name.
 
     The converter copies constants over and over: 18 GB for a model of 0.4.
     """
-    function = _ids_signature(elmo)
     variables = elmo.variables
     names = [f"weight_{i}" for i in range(len(variables))]
     specs = [
@@ -166,8 +175,7 @@ def _scan(step, start, inputs):
     return carry, [a.stack() for a in arrays]
 
 
-def _check_file(onnxruntime, beside, path, elmo):
-    function = _ids_signature(elmo)  # with the loops of the SavedModel
+def _check_file(onnxruntime, beside, path, elmo, function):
     spec, lengths_spec = function.input_signature
     highest = NUM_CHARACTERS if elmo.reads_characters else len(elmo.vocabulary)
     rng = np.random.default_rng(0)

@@ -1,12 +1,11 @@
 """What the benchmarks of serving share: a server process, and an export without one."""
 
 import contextlib
-import logging
 import re
 import subprocess
 import sys
 
-import tensorflow as tf
+from keras_elmo.saved_model.session import open_session, read_meta_graph
 
 
 @contextlib.contextmanager
@@ -28,17 +27,10 @@ class InProcess:
     """An export in a Session of this process."""
 
     def __init__(self, version_folder):
-        # TensorFlow logs that this way of loading is an old one.
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
-        graph = tf.Graph()
-        self.session = tf.compat.v1.Session(graph=graph)
-        with graph.as_default():
-            loaded = tf.compat.v1.saved_model.load(
-                self.session, ["serve"], version_folder
-            )
+        self.session = open_session(version_folder)
         self.signatures = {
             name: signature
-            for name, signature in loaded.signature_def.items()
+            for name, signature in read_meta_graph(version_folder).signature_def.items()
             if not name.startswith("__")
         }
 

@@ -1,6 +1,7 @@
 """The command `keras-elmo export`."""
 
 import json
+import sys
 
 import keras
 import pytest
@@ -85,3 +86,35 @@ def test_wrong_labels_are_one_line(command, tmp_path, tagger_file, content, text
     )
     assert (status, out) == (1, "")
     assert err.count("\n") == 1 and text in err
+
+
+def test_a_layer_is_written_as_onnx(command, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+    model = GOLDEN / "tiny_nocnnproj_nohighway"
+    pair = f"{model / 'options.json'},{model / 'lm_weights.hdf5'}"
+    path = tmp_path / "tiny.onnx"
+    argv = ["export", pair, path, "--format", "onnx", "--layers", "top", "--json"]
+    status, out, err = command(*argv)
+    assert (status, err) == (0, "")
+    assert json.loads(out) == {"model": pair, "file": str(path)}
+    names = {output.name for output in onnx.load(path).graph.output}
+    assert names == {"elmo", "default", "lengths"}
+
+
+@pytest.mark.parametrize(
+    "option", [["--text"], ["--version", 1], ["--labels", "x"], ["--batch-sizes", 0, 1]]
+)
+def test_an_option_of_the_other_format_is_one_line(command, tmp_path, option):
+    argv = ["export", MODEL, tmp_path / "m.onnx", "--format", "onnx", *option]
+    status, out, err = command(*argv)
+    message = f"{MODEL}: {option[0]} is for a SavedModel, not for --format onnx."
+    assert (status, out, err) == (1, "", f"keras-elmo: {message}\n")
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_a_missing_extra_is_one_line(command, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    argv = ["export", MODEL, tmp_path / "m.onnx", "--format", "onnx"]
+    status, out, err = command(*argv)
+    assert (status, out) == (1, "")
+    assert err.count("\n") == 1 and 'pip install "keras_elmo[onnx]"' in err

@@ -203,10 +203,11 @@ def test_a_file_that_answers_otherwise_is_not_written(
     elmo, converted, tmp_path, monkeypatch, damage, message
 ):
     model = copy.deepcopy(converted[0])
-    function, weights = onnx_file._with_weights_as_inputs(elmo)
+    signature = onnx_file._ids_signature(elmo, "all", "mean")
+    function, weights = onnx_file._with_weights_as_inputs(elmo, signature)
     damage(model, weights)
     monkeypatch.setattr(
-        onnx_file, "_with_weights_as_inputs", lambda _: (function, weights)
+        onnx_file, "_with_weights_as_inputs", lambda *_: (function, weights)
     )
     monkeypatch.setattr(convert, "from_function", lambda *_, **__: (model, None))
     path = tmp_path / "elmo.onnx"
