@@ -22,6 +22,7 @@ from tests.saved_model.conftest import TEXT_KERNELS, Runtime
 
 HERE = pathlib.Path(__file__).parent
 WHEEL = pathlib.Path(tf.__file__).parent
+INVALID_ARGUMENT = 3
 NOT_FOUND = 5
 UNKNOWN = "Op type not registered '{}'"
 
@@ -193,6 +194,33 @@ def test_models_around_a_layer_run_in_both(kind, installed, runtime_2_20, tmp_pa
         expected = expected * real[:, :, None]
     name = exported.model.layers[-1].name
     np.testing.assert_array_equal(outputs["tokens"][name], expected)
+
+
+@pytest.mark.parametrize(
+    "wrong, text",
+    [
+        (
+            {"tokens": np.array([b"a", b"b"], object)},
+            "[2] is not compatible with expected shape [?,?]",
+        ),
+        (
+            {"sequence_len": np.ones((2, 1), "int32")},
+            "[2,1] is not compatible with expected shape [?]",
+        ),
+        (
+            {"sequence_len": np.ones(3, "int32")},
+            "tokens and sequence_len: expected the same number of rows.",
+        ),
+    ],
+    ids=["words", "lengths", "rows"],
+)
+def test_the_graph_checks_ranks_and_rows(elmo_folder, installed, tmp_path, wrong, text):
+    fed = {"tokens": np.array([[b"a"], [b"b"]], object)}
+    fed["sequence_len"] = np.array([1, 1], "int32")
+    feeds = example.all_feeds(elmo_folder) | {"tokens": fed | wrong}
+    error = run_in_c(elmo_folder, feeds, tmp_path, installed)
+    assert error["code"] == INVALID_ARGUMENT
+    assert text in error["message"]
 
 
 def test_a_missing_export_is_told_with_its_path(installed, tmp_path):
