@@ -4,12 +4,15 @@ import contextlib
 import os
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_elmo.errors import FormatError
-from keras_elmo.saved_model.warmup import read_warmup
+from keras_elmo.saved_model.warmup import example_inputs, read_warmup
+
+SHORT = 3  # words, of a sentence that is padded
 
 
 def read_meta_graph(folder: str | os.PathLike):
@@ -71,32 +74,68 @@ def open_session(folder: str | os.PathLike) -> tf.compat.v1.Session:
     return session
 
 
-def replay_warmup(folder: str | os.PathLike, signatures: Mapping):
+def run_signature(session, signature, feeds: Mapping) -> dict:
+    """All outputs of a signature, by name.
+
+    Args:
+        session: What `open_session` returned.
+        signature: `SignatureDef`.
+        feeds: Arrays by input name.
+    """
+    return session.run(
+        {alias: info.name for alias, info in signature.outputs.items()},
+        {signature.inputs[alias].name: value for alias, value in feeds.items()},
+    )
+
+
+def replay_warmup(session, folder: str | os.PathLike, signatures: Mapping):
     """Run an export's own warm-up requests.
 
     Args:
+        session: What `open_session` returned for the folder.
         folder: Version folder.
         signatures: `SignatureDef`s by name.
 
     Raises:
         ValueError: One that fails, naming its signature.
     """
-    logs = list(read_warmup(folder))
-    with contextlib.closing(open_session(folder)) as session:
-        for log in logs:
-            name, feeds = _feeds(log)
-            inputs, outputs = signatures[name].inputs, signatures[name].outputs
-            try:
-                session.run(
-                    [info.name for info in outputs.values()],
-                    {inputs[alias].name: value for alias, value in feeds.items()},
-                )
-            except tf.errors.OpError as error:
-                reason = " ".join(str(error.message).split())
-                raise ValueError(
-                    f"export_saved_model: signature {name!r} fails its own warm-up "
-                    f"request: {reason[:300]}"
-                ) from error
+    for log in read_warmup(folder):
+        name, feeds = _feeds(log)
+        try:
+            run_signature(session, signatures[name], feeds)
+        except tf.errors.OpError as error:
+            reason = " ".join(str(error.message).split())
+            raise ValueError(
+                f"export_saved_model: signature {name!r} fails its own warm-up "
+                f"request: {reason[:300]}"
+            ) from error
+
+
+def changed_by_padding(session, signature) -> list[str]:
+    """Outputs of a model that padding changes: a layer of it does not heed the mask.
+
+    Args:
+        session: What `open_session` returned.
+        signature: `SignatureDef` of the signature `tokens`.
+
+    Returns:
+        Their names.
+    """
+    alone = dict(example_inputs(signature, 1))
+    words = alone["tokens"][:, :SHORT]
+    alone |= {"tokens": words, "sequence_len": np.array([SHORT], np.int32)}
+    padded = alone | {"tokens": np.tile(words, 4)}
+    expected = run_signature(session, signature, alone)
+    found = run_signature(session, signature, padded)
+    return [name for name in expected if not _same(expected[name], found[name])]
+
+
+def _same(alone, padded):
+    if padded.shape != alone.shape:  # one entry a word: what is behind is cut off
+        padded = padded[:, : alone.shape[1]]
+    if alone.dtype == object:
+        return (alone == padded).all()
+    return np.allclose(alone, padded, rtol=1e-3, atol=1e-3, equal_nan=True)
 
 
 def _feeds(log):

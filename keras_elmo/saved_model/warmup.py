@@ -57,8 +57,7 @@ def _request(name, signature, size, model_name):
     request.model_spec.name = model_name
     request.model_spec.signature_name = name
     if kind == "predict":
-        for alias, info in signature.inputs.items():
-            array = _example(alias, info, size)
+        for alias, array in example_inputs(signature, size).items():
             request.inputs[alias].CopyFrom(tf.make_tensor_proto(array))
     else:
         tokens = [word.encode() for word in WORDS]
@@ -66,6 +65,17 @@ def _request(name, signature, size, model_name):
             example = request.input.example_list.examples.add()
             example.features.feature["tokens"].bytes_list.value.extend(tokens)
     return log
+
+
+def example_inputs(signature, size: int) -> dict[str, np.ndarray]:
+    """Inputs of a signature for so many sentences, by name.
+
+    >>> example_inputs(signatures["default"], 1)["strings"].tolist()
+    ['The cat sat on the mat .']
+    """
+    return {
+        alias: _example(alias, info, size) for alias, info in signature.inputs.items()
+    }
 
 
 def _example(alias, info, size):

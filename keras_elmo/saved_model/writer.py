@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -13,7 +14,12 @@ from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.resolver import elmo_layers
 from keras_elmo.saved_model.card import write_card
 from keras_elmo.saved_model.model_signatures import model_signatures
-from keras_elmo.saved_model.session import read_meta_graph, replay_warmup
+from keras_elmo.saved_model.session import (
+    changed_by_padding,
+    open_session,
+    read_meta_graph,
+    replay_warmup,
+)
 from keras_elmo.saved_model.signatures import LAYERS, POOLINGS, elmo_signatures
 from keras_elmo.saved_model.warmup import MOST_RECORDS, write_warmup
 
@@ -63,6 +69,9 @@ def export_saved_model(
         ValueError: A model that is not built, or that fails its warm-up requests; an
             argument that is not one of the above, or not for this kind of model.
 
+    Warns where padding changes what a Keras model answers: a layer of it does not heed
+    the mask, as `keras.ops.max` over words does not.
+
     >>> keras_elmo.export_saved_model(elmo, "models/my_elmo")
     'models/my_elmo/1'
     """
@@ -91,7 +100,10 @@ def export_saved_model(
         definitions = {name: definitions[name] for name in signatures}
         if batch_sizes:
             write_warmup(beside, name, definitions, batch_sizes)
-            replay_warmup(beside, definitions)
+        with contextlib.closing(open_session(beside)) as session:
+            replay_warmup(session, beside, definitions)
+            if not is_elmo and "tokens" in definitions:
+                _warn_of(changed_by_padding(session, definitions["tokens"]))
         write_card(beside, name, source or model.name, definitions, is_elmo)
         _flush(beside)
         os.chmod(beside, 0o755)
@@ -104,6 +116,17 @@ def export_saved_model(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return target
+
+
+def _warn_of(changed):
+    if changed:
+        warnings.warn(
+            "export_saved_model: padding behind a sentence changes these outputs: "
+            f"{', '.join(changed)}. A layer of the model does not heed its mask, so an "
+            "answer depends on the sentences beside it in a batch, here as on a "
+            "server.",
+            stacklevel=3,
+        )
 
 
 def _exists(target):

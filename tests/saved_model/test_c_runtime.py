@@ -171,7 +171,7 @@ def downstream_model(kind):
     if kind == "tagger":
         scores = keras.layers.Dense(3, activation="softmax", name="tags")(vectors)
     else:
-        pooled = keras.ops.max(vectors, axis=1)
+        pooled = keras.layers.GlobalAveragePooling1D()(vectors)
         size = 3 if kind == "classifier" else 1
         scores = keras.layers.Dense(size, name="scores")(pooled)
     return keras.Model(words, scores)

@@ -1,5 +1,6 @@
 """Warm-up requests and the README of an export."""
 
+import contextlib
 import os
 
 import keras
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_elmo
-from keras_elmo.saved_model.session import read_meta_graph, replay_warmup
+from keras_elmo.saved_model.session import open_session, read_meta_graph, replay_warmup
 from keras_elmo.saved_model.warmup import read_warmup, write_warmup
 
 
@@ -70,18 +71,29 @@ def test_a_request_that_fails_is_named(tmp_path):
     tf.saved_model.save(tf.Module(), folder, signatures={"fails": fails})
     signatures = {"fails": read_meta_graph(folder).signature_def["fails"]}
     write_warmup(folder, "m", signatures, [1])
-    with pytest.raises(ValueError, match="'fails' fails its own .*expected blanks"):
-        replay_warmup(folder, signatures)
+    with contextlib.closing(open_session(folder)) as session:
+        with pytest.raises(ValueError, match="'fails' fails its own .*expected blanks"):
+            replay_warmup(session, folder, signatures)
 
 
 def test_nothing_is_published_that_fails_its_requests(tmp_path, elmo, monkeypatch):
-    def fail(folder, signatures):
+    def fail(session, folder, signatures):
         raise ValueError("no good")
 
     monkeypatch.setattr("keras_elmo.saved_model.writer.replay_warmup", fail)
     with pytest.raises(ValueError, match="no good"):
         keras_elmo.export_saved_model(elmo, tmp_path / "m")
     assert os.listdir(tmp_path / "m") == []
+
+
+def test_a_model_that_does_not_heed_its_mask_is_told(tmp_path, elmo):
+    words = keras.Input((None,), dtype="string", name="words")
+    vectors = elmo(words)
+    mean = keras.layers.GlobalAveragePooling1D()(vectors)
+    most = keras.ops.max(vectors, axis=1)
+    model = keras.Model(words, {"most": most, "mean": mean, "vectors": vectors})
+    with pytest.warns(UserWarning, match="changes these outputs: most. A layer"):
+        keras_elmo.export_saved_model(model, tmp_path / "m", batch_sizes=[])
 
 
 def test_the_readme_tells_signatures_and_source(elmo_folder, tagger_folder):
