@@ -75,9 +75,9 @@ def main():
             requests=args.requests,
             warmup=args.warmup,
             timeout=args.timeout,
-            ca_file=args.ca,
-            cert_file=args.cert,
-            key_file=args.key,
+            tls_ca=args.ca,
+            tls_cert=args.cert,
+            tls_key=args.key,
         )
         print(json.dumps(report.as_json()) if args.json else report.text(), flush=True)
         if args.plot:

@@ -152,7 +152,9 @@ def check_outputs(signature, outputs, lengths):
     for name, array in outputs.items():
         check(len(array) == len(lengths), f"{name}: {len(array)} rows")
         if array.dtype.kind == "f":
-            check(np.isfinite(array).all(), f"{name}: not finite")
+            # Of no words Keras' own mean, in a model around an ELMo, is 0 / 0.
+            some = np.array(lengths) > 0
+            check(np.isfinite(array[some]).all(), f"{name}: not finite")
         if array.ndim == 3 and array.dtype.kind == "f" and "lengths" in outputs:
             for row, length in zip(array, outputs["lengths"], strict=True):
                 check(not row[length:].any(), f"{name}: not zero past the length")

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import warnings
 
 
 @contextlib.contextmanager
@@ -27,6 +28,20 @@ def native_stderr_held():
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def export_held():
+    """As `native_stderr_held`, for exports: what they warn of is told at the end."""
+    from keras_elmo.errors import PaddingWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PaddingWarning)
+        with native_stderr_held():
+            yield
+    for warning in caught:
+        if issubclass(warning.category, PaddingWarning):
+            print(f"keras-elmo: warning: {warning.message}", file=sys.stderr)
 
 
 def import_tensorflow():

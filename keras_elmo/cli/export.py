@@ -93,12 +93,12 @@ def run(args):
     import json
     import os
 
-    from keras_elmo.cli._quiet import native_stderr_held
+    from keras_elmo.cli._quiet import export_held
     from keras_elmo.errors import FormatError
 
     write = _write_onnx if args.format == "onnx" else _write_saved_model
     try:
-        with native_stderr_held():
+        with export_held():
             written = write(args)
     except FormatError:
         raise

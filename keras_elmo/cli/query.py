@@ -127,7 +127,7 @@ def _print_answers(client, args):
     found = _ask(client, args.signature, sentences, output)
     if args.json:
         rows = [
-            {"tokens": words, "shape": array.shape, "vectors": array.tolist()}
+            {"tokens": words, "shape": array.shape, "vectors": _to_json(array)}
             for words, array in found
         ]
         facts = {"model": args.model, "output": output, "sentences": rows}
@@ -183,6 +183,15 @@ def _read_sentences(args):
     except UnicodeError as error:
         raise FormatError(f"sentences: expected UTF-8, found: {error}.") from error
     return sentences
+
+
+def _to_json(array):
+    """Nested lists, with None for what is no number: JSON has no NaN."""
+    import numpy as np
+
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        array = np.where(np.isfinite(array), array, None)
+    return array.tolist()
 
 
 def _few(array):

@@ -94,8 +94,9 @@ def _serve(args, folder):
     import os
 
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are told by us, in a line
+    from keras_elmo.errors import FormatError
+    from keras_elmo.saved_model.version_folders import version_folders
     from keras_elmo.serving.batching_parameters import read_batching_parameters
-    from keras_elmo.serving.model_folder import version_folders
     from keras_elmo.serving.server import ModelServer
     from keras_elmo.serving.ssl_config import read_ssl_config
 
@@ -105,6 +106,17 @@ def _serve(args, folder):
     if args.ssl_config_file:
         ssl_config = read_ssl_config(args.ssl_config_file)
     base = args.base
+    if os.path.exists(os.path.join(base, "saved_model.pb")):
+        parent = os.path.dirname(os.path.abspath(base))
+        raise FormatError(
+            f"{base}: expected the base folder of versions, found one version; its "
+            f"base folder is {parent}."
+        )
+    if os.path.isdir(base) and not os.listdir(base):
+        raise FormatError(
+            f"{base}: expected version folders, named by integers, or a model's files, "
+            "found nothing."
+        )
     if not (os.path.isdir(base) and version_folders(base)):
         base = _export(base, folder)
     with ModelServer(
@@ -128,12 +140,12 @@ def _export(source, folder):
     """Export the model `source` below `folder`; returns its base folder."""
     import os
 
-    from keras_elmo.cli._quiet import native_stderr_held
+    from keras_elmo.cli._quiet import export_held
     from keras_elmo.resolver import load_model, model_name
     from keras_elmo.saved_model.writer import export_saved_model
 
     model = load_model(source)
     base = os.path.join(folder, model_name(source))
-    with native_stderr_held():
+    with export_held():
         export_saved_model(model, base)
     return base

@@ -56,12 +56,9 @@ def read_labels(
     if labels is None:
         return []
     if isinstance(labels, Mapping):
-        found = [Labels(n, f"{n}_labels", tuple(names)) for n, names in labels.items()]
-    elif isinstance(labels, str):
-        raise ValueError(
-            f"export_saved_model: expected labels to be a list, received {labels!r}."
-        )
+        found = [Labels(n, f"{n}_labels", _names(x)) for n, x in labels.items()]
     else:
+        labels = _names(labels)
         fitting = [name for name, t in outputs.items() if _fits(t, len(labels))]
         if len(fitting) != 1:
             raise ValueError(
@@ -69,10 +66,23 @@ def read_labels(
                 f"as many as there are labels, found {len(fitting)} among: "
                 f"{describe(outputs)}."
             )
-        found = [Labels(fitting[0], "labels", tuple(labels))]
+        found = [Labels(fitting[0], "labels", labels)]
     for label in found:
         _check(label, outputs)
     return found
+
+
+def _names(labels):
+    if isinstance(labels, str) or not isinstance(labels, Sequence):
+        raise ValueError(
+            f"export_saved_model: expected labels to be a list, received {labels!r}."
+        )
+    for name in labels:
+        if not isinstance(name, str):
+            raise ValueError(
+                f"export_saved_model: expected labels to be str, received {name!r}."
+            )
+    return tuple(labels)
 
 
 def _check(label, outputs):

@@ -27,10 +27,13 @@ def model_signatures(
     """The signatures of a functional model.
 
     A model whose words come in by one string input `(batch, time)`, with or without
-    their lengths, has `default` (which is `serving_default` too), `tokens` and, on
-    request, `text`, see `word_signatures`; other inputs keep their names beside these.
+    their lengths, an input that goes to an ElmoLayer as such, has `default` (which is
+    `serving_default` too), `tokens` and, on request, `text`, see `word_signatures`;
+    other inputs keep their names beside these.
     Outputs go by the model's own names, see `ModelTensors`, and `lengths`. An output
-    with a time axis of any size is zero, or "", at padding.
+    with a time axis of any size is zero, or "", at padding. What padding does within
+    is the model's affair: a layer that does not heed Keras' mask makes an answer depend
+    on the sentences beside it.
 
     Without other inputs there is `classify`, if one output has a row of scores a
     sentence, and `regress`, if one has a number a sentence; both read `inputs`
@@ -86,7 +89,7 @@ def model_signatures(
             inputs[tensors.lengths] = tf.cast(lengths, dtype)
         outputs = run(inputs)
         for name in per_word:
-            outputs[name] = _blank(outputs[name], real)
+            outputs[name] = _blank(name, outputs[name], real)
         return outputs | {"lengths": lengths}
 
     signatures = word_signatures(answer, text, _specs(further))
@@ -109,11 +112,17 @@ def _check_names(further, outputs):
         )
 
 
-def _blank(value, real):
+def _blank(name, value, real):
     """Zeros, or "", at padding."""
+    as_many = tf.debugging.assert_equal(
+        tf.shape(value)[1],
+        tf.shape(real)[1],
+        f"output {name}: expected one entry a word, for its axis 1 has no fixed size.",
+    )
     ones = [1] * (value.shape.rank - 2)
     mask = tf.reshape(real, tf.concat([tf.shape(real), ones], axis=0))
-    return tf.where(mask, value, tf.zeros((), value.dtype))
+    with tf.control_dependencies([as_many]):
+        return tf.where(mask, value, tf.zeros((), value.dtype))
 
 
 def _example_signatures(answer, outputs, classes):

@@ -83,6 +83,13 @@ def describe(tensors) -> str:
 
 def _by_name(structure, name_of):
     if isinstance(structure, dict):
+        for name, tensor in structure.items():
+            if not keras.backend.is_keras_tensor(tensor):
+                raise ValueError(
+                    f"export_saved_model: expected one tensor named {name!r}, received "
+                    f"a {type(tensor).__name__}; inputs and outputs are a tensor, a "
+                    "list or a dict of tensors."
+                )
         return dict(sorted(structure.items()))  # the order of `keras.tree.flatten`
     named = [(name_of(tensor), tensor) for tensor in keras.tree.flatten(structure)]
     names = [name for name, _ in named]

@@ -81,11 +81,18 @@ def run_signature(session, signature, feeds: Mapping) -> dict:
         session: What `open_session` returned.
         signature: `SignatureDef`.
         feeds: Arrays by input name.
+
+    Raises:
+        ValueError: It fails; with TensorFlow's reason.
     """
-    return session.run(
-        {alias: info.name for alias, info in signature.outputs.items()},
-        {signature.inputs[alias].name: value for alias, value in feeds.items()},
-    )
+    try:
+        return session.run(
+            {alias: info.name for alias, info in signature.outputs.items()},
+            {signature.inputs[alias].name: value for alias, value in feeds.items()},
+        )
+    except tf.errors.OpError as error:
+        reason = " ".join(str(error.message).split())
+        raise ValueError(reason[:300]) from error
 
 
 def replay_warmup(session, folder: str | os.PathLike, signatures: Mapping):
@@ -103,30 +110,39 @@ def replay_warmup(session, folder: str | os.PathLike, signatures: Mapping):
         name, feeds = _feeds(log)
         try:
             run_signature(session, signatures[name], feeds)
-        except tf.errors.OpError as error:
-            reason = " ".join(str(error.message).split())
+        except ValueError as error:
             raise ValueError(
                 f"export_saved_model: signature {name!r} fails its own warm-up "
-                f"request: {reason[:300]}"
+                f"request: {error}"
             ) from error
 
 
-def changed_by_padding(session, signature) -> list[str]:
+def changed_by_padding(session, signatures: Mapping) -> list[str]:
     """Outputs of a model that padding changes: a layer of it does not heed the mask.
 
     Args:
         session: What `open_session` returned.
-        signature: `SignatureDef` of the signature `tokens`.
+        signatures: `SignatureDef`s by name. Without a signature `tokens`, or where it
+            has inputs beside the words, nothing is found out.
 
     Returns:
         Their names.
     """
-    alone = dict(example_inputs(signature, 1))
+    signature = signatures.get("tokens")
+    if signature is None or set(signature.inputs) != {"tokens", "sequence_len"}:
+        return []
+    alone = example_inputs(signature, 1)
     words = alone["tokens"][:, :SHORT]
     alone |= {"tokens": words, "sequence_len": np.array([SHORT], np.int32)}
     padded = alone | {"tokens": np.tile(words, 4)}
-    expected = run_signature(session, signature, alone)
-    found = run_signature(session, signature, padded)
+    try:
+        expected = run_signature(session, signature, alone)
+        found = run_signature(session, signature, padded)
+    except ValueError as error:
+        raise ValueError(
+            f"export_saved_model: signature 'tokens' fails for a sentence of {SHORT} "
+            f"words: {error}"
+        ) from error
     return [name for name in expected if not _same(expected[name], found[name])]
 
 

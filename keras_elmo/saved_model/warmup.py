@@ -79,17 +79,18 @@ def example_inputs(signature, size: int) -> dict[str, np.ndarray]:
 
 
 def _example(alias, info, size):
-    """A value of an input, sensible where its name is known."""
-    shape = [d.size for d in info.tensor_shape.dim]
-    if alias in ("strings", "text"):
-        return np.array([" ".join(WORDS)] * size, object)
-    if alias == "tokens":
-        return np.array([WORDS] * size, object)
-    if alias == "char_ids":
-        return batch_to_ids([WORDS] * size, shape[2])
-    if alias == "sequence_len":
-        return np.full(size, len(WORDS), np.int32)
+    """A value of an input, sensible where its name and kind are known."""
+    shape = tuple(d.size for d in info.tensor_shape.dim)
     dtype = tf.dtypes.as_dtype(info.dtype)
+    kind = (dtype, shape)
+    if alias in ("strings", "text") and kind == (tf.string, (-1,)):
+        return np.array([" ".join(WORDS)] * size, object)
+    if alias == "tokens" and kind == (tf.string, (-1, -1)):
+        return np.array([WORDS] * size, object)
+    if alias == "char_ids" and dtype == tf.int32 and shape[:2] == (-1, -1):
+        return batch_to_ids([WORDS] * size, shape[2])
+    if alias == "sequence_len" and kind == (tf.int32, (-1,)):
+        return np.full(size, len(WORDS), np.int32)
     shape = [size, *(len(WORDS) if n < 0 else n for n in shape[1:])]
     if dtype == tf.string:
         return np.full(shape, "a", object)

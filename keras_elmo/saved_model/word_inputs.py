@@ -5,6 +5,7 @@ where a row ends is never read off its words.
 """
 
 import inspect
+import keyword
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -105,10 +106,11 @@ def signature(
             tensors = [tf.identity(tensor) for tensor in tensors]
         return function(**dict(zip(names, tensors, strict=True)))
 
-    # So that it can be called by these names.
-    checked.__signature__ = inspect.Signature(
-        [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names]
-    )
+    if all(name.isidentifier() and not keyword.iskeyword(name) for name in names):
+        # So that it can be called by these names.
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [inspect.Parameter(name, kind) for name in names]
+        checked.__signature__ = inspect.Signature(parameters)
     return tf.function(checked, input_signature=specs, autograph=False)
 
 

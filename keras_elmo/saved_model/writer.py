@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_elmo.elmo_layer import ElmoLayer
+from keras_elmo.errors import PaddingWarning
 from keras_elmo.resolver import elmo_layers
 from keras_elmo.saved_model.card import write_card
 from keras_elmo.saved_model.model_signatures import model_signatures
@@ -21,6 +22,7 @@ from keras_elmo.saved_model.session import (
     replay_warmup,
 )
 from keras_elmo.saved_model.signatures import LAYERS, POOLINGS, elmo_signatures
+from keras_elmo.saved_model.version_folders import HIGHEST_VERSION, version_folders
 from keras_elmo.saved_model.warmup import MOST_RECORDS, write_warmup
 
 
@@ -69,8 +71,8 @@ def export_saved_model(
         ValueError: A model that is not built, or that fails its warm-up requests; an
             argument that is not one of the above, or not for this kind of model.
 
-    Warns where padding changes what a Keras model answers: a layer of it does not heed
-    the mask, as `keras.ops.max` over words does not.
+    Warns, by `errors.PaddingWarning`, where padding changes what a Keras model answers:
+    a layer of it does not heed the mask, as `keras.ops.max` over words does not.
 
     >>> keras_elmo.export_saved_model(elmo, "models/my_elmo")
     'models/my_elmo/1'
@@ -78,7 +80,7 @@ def export_saved_model(
     _check(model, version, labels, layers, pooling, batch_sizes)
     directory = os.fspath(directory)
     os.makedirs(directory, exist_ok=True)
-    taken = {int(n) for n in os.listdir(directory) if n.isdecimal()}
+    taken = version_folders(directory)
     if version is None:
         version = max(taken, default=0) + 1
     target = os.path.join(directory, str(version))
@@ -102,9 +104,8 @@ def export_saved_model(
             write_warmup(beside, name, definitions, batch_sizes)
         with contextlib.closing(open_session(beside)) as session:
             replay_warmup(session, beside, definitions)
-            if not is_elmo and "tokens" in definitions:
-                _warn_of(changed_by_padding(session, definitions["tokens"]))
-        write_card(beside, name, source or model.name, definitions, is_elmo)
+            changed = [] if is_elmo else changed_by_padding(session, definitions)
+        write_card(beside, name, source or model.name, definitions, changed)
         _flush(beside)
         os.chmod(beside, 0o755)
         try:
@@ -115,18 +116,16 @@ def export_saved_model(
             raise _exists(target) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return target
-
-
-def _warn_of(changed):
     if changed:
         warnings.warn(
-            "export_saved_model: padding behind a sentence changes these outputs: "
+            f"{target}: padding behind a sentence changes these outputs: "
             f"{', '.join(changed)}. A layer of the model does not heed its mask, so an "
             "answer depends on the sentences beside it in a batch, here as on a "
             "server.",
-            stacklevel=3,
+            PaddingWarning,
+            stacklevel=2,
         )
+    return target
 
 
 def _exists(target):
@@ -134,14 +133,20 @@ def _exists(target):
 
 
 def _check(model, version, labels, layers, pooling, batch_sizes):
-    if version is not None and (not isinstance(version, int) or version < 1):
-        _refuse("version to be an int >= 1", version)
-    if not getattr(model, "built", False):
+    if version is not None and not (
+        isinstance(version, int) and 1 <= version <= HIGHEST_VERSION
+    ):
+        _refuse("version to be an int >= 1, below 2**63", version)
+    if not isinstance(model, (ElmoLayer, keras.Model)):
+        _refuse("an ElmoLayer or a Keras model", model)
+    if not model.built:
         raise ValueError("export_saved_model: expected a built model, with weights.")
     if layers not in LAYERS:
         _refuse(f"layers to be one of {', '.join(LAYERS)}", layers)
     if pooling not in POOLINGS:
         _refuse(f"pooling to be one of {', '.join(POOLINGS)}", pooling)
+    if not isinstance(batch_sizes, Sequence):
+        _refuse("batch_sizes to be a list of ints", batch_sizes)
     sizes = list(batch_sizes)
     if any(not isinstance(size, int) or size < 1 for size in sizes):
         _refuse("batch_sizes to be ints >= 1", sizes)
@@ -164,6 +169,10 @@ def _save(model, elmos, signatures, folder):
     module = tf.Module()
     module.variables_ = [variable.value for variable in model.variables]
     module.resources_ = [x.reader.table() for x in elmos if not x.reads_characters]
+    if not isinstance(model, ElmoLayer):
+        layers = model._flatten_layers()  # StringLookup and its kin
+        tables = [getattr(layer, "lookup_table", None) for layer in layers]
+        module.tables_ = [table for table in tables if table is not None]
     for name, function in signatures.items():
         setattr(module, name, function)  # for Keras' TFSMLayer
     tf.saved_model.save(module, folder, signatures=signatures)

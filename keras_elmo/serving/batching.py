@@ -3,7 +3,8 @@
 Requests for the same inputs and outputs of the same version wait in a queue of their
 own. A batch is taken by a thread once it is full or old enough; while all threads are
 busy it goes on filling. Queues, limits and texts follow the stock server's batching
-session; so does that a batch fails as a whole.
+session, but for a batch that the model refuses: the stock server refuses all requests
+in it, here each is computed again by itself, so that those beside a bad one live.
 """
 
 import dataclasses
@@ -19,6 +20,10 @@ from keras_elmo.serving.batching_parameters import BatchingParameters
 from keras_elmo.serving.calls import NO_LIMIT, Call
 from keras_elmo.serving.checks import RequestError
 from keras_elmo.serving.merging import merged
+
+
+class _Refused(Exception):
+    """What the model says of a batch's content; its cause is a `RequestError`."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -139,11 +144,24 @@ class Batcher:
             tasks = _in_time(batch.tasks)
             if tasks:
                 self._run(model, tasks, fetches)
+        except _Refused as error:
+            for task in tasks:
+                if len(tasks) == 1:
+                    task.result.set_exception(error.__cause__)
+                else:
+                    self._compute_alone(model, task, fetches)
         except Exception as error:  # Whatever it is, each of the callers gets it.
             for task in batch.tasks:
                 if not task.result.done():
                     task.result.set_exception(error)
         return True
+
+    def _compute_alone(self, model, task, fetches):
+        try:
+            if _in_time([task]):
+                self._run(model, [task], fetches)
+        except Exception as error:
+            task.result.set_exception(error.__cause__ or error)
 
     def _take(self):
         """The batch that has waited longest of those that need wait no longer."""
@@ -177,7 +195,12 @@ class Batcher:
             name: merged(name, [task.feeds[name] for task in tasks], rows, pad)
             for name in sorted(tasks[0].feeds)
         }
-        outputs = model.run(feeds, fetches, _longest(tasks))
+        try:
+            outputs = model.run(feeds, fetches, _longest(tasks))
+        except RequestError as error:
+            if error.code != grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+            raise _Refused from error
         for array in outputs.values():
             if array.ndim == 0:
                 raise _failed("Batched output tensor has 0 dimensions")

@@ -11,15 +11,11 @@ import grpc
 import numpy as np
 from tensorflow_serving.apis import predict_pb2
 
-from keras_elmo.serving.client import ServingError
+from keras_elmo.serving.connection import ServingError, channel_arguments
 from keras_elmo.serving.load_report import LoadReport
 from keras_elmo.serving.tensors import encode
 
 _METHOD = "/tensorflow.serving.PredictionService/Predict"
-_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),  # gRPC's own limit is 4 MiB.
-    ("grpc.max_send_message_length", -1),
-]
 
 
 def run_load(
@@ -37,9 +33,9 @@ def run_load(
     requests: int | None = None,
     warmup: int = 1,
     timeout: float = 60.0,
-    ca_file: str | os.PathLike | None = None,
-    cert_file: str | os.PathLike | None = None,
-    key_file: str | os.PathLike | None = None,
+    tls_ca: str | os.PathLike | None = None,
+    tls_key: str | os.PathLike | None = None,
+    tls_cert: str | os.PathLike | None = None,
 ) -> LoadReport:
     """Send Predict requests to a model server, and measure its answers.
 
@@ -65,9 +61,9 @@ def run_load(
         requests: Number of requests; where both are given, the first to end it does.
         warmup: Requests that are sent before and not counted.
         timeout: Deadline of each request in seconds; also of connecting.
-        ca_file: PEM file with the certificates to trust; makes it TLS.
-        cert_file: PEM file with the client's certificate, where the server wants one.
-        key_file: PEM file with its key.
+        tls_ca: PEM file with the certificates to trust; makes it TLS.
+        tls_key: PEM file with the client's key, where the server asks for one.
+        tls_cert: PEM file with its certificate.
 
     Returns:
         A `LoadReport`. Failed requests are counted in it by code, none is sent twice.
@@ -87,10 +83,10 @@ def run_load(
         concurrency = 1
     _check(sentences, batch, concurrency, rate, duration, requests, timeout)
     payloads = _payloads(sentences, batch, model_name, version, signature_name, outputs)
-    credentials = _credentials(ca_file, cert_file, key_file)
+    settings = channel_arguments(tls_ca, tls_key, tls_cert, None)
     load = _Load(payloads, timeout)
     asyncio.run(
-        load.run(address, credentials, warmup, concurrency, rate, duration, requests)
+        load.run(address, settings, warmup, concurrency, rate, duration, requests)
     )
     order = np.argsort(load.started, kind="stable")
     return LoadReport(
@@ -128,12 +124,13 @@ class _Load:
         self.seconds = 0.0
 
     async def run(
-        self, address, credentials, warmup, concurrency, rate, duration, requests
+        self, address, settings, warmup, concurrency, rate, duration, requests
     ):
+        credentials, options = settings
         if credentials is None:
-            channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+            channel = grpc.aio.insecure_channel(address, options=options)
         else:
-            channel = grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
+            channel = grpc.aio.secure_channel(address, credentials, options=options)
         async with channel:
             try:
                 await asyncio.wait_for(channel.channel_ready(), self.timeout)
@@ -239,19 +236,3 @@ def _payloads(sentences, batch, model_name, version, signature_name, outputs):
             request.model_spec.version.value = version
         payloads.append((request.SerializeToString(), len(rows), sum(lengths)))
     return payloads
-
-
-def _credentials(ca_file, cert_file, key_file):
-    def read(path):
-        if path is None:
-            return None
-        with open(path, "rb") as file:
-            return file.read()
-
-    if (cert_file is None) != (key_file is None):
-        raise ValueError(
-            "run_load: expected cert_file and key_file together, received one."
-        )
-    if ca_file is None and cert_file is None:
-        return None
-    return grpc.ssl_channel_credentials(read(ca_file), read(key_file), read(cert_file))

@@ -52,7 +52,7 @@ class LoadedModel:
 
         Args:
             feeds: Arrays by tensor name.
-            fetches: Names of the tensors to compute, and no more than these.
+            fetches: Names of the tensors to compute.
             timeout: Seconds after which TensorFlow gives up.
 
         Returns:

@@ -15,14 +15,14 @@ from keras_elmo.serving.batching import Batcher
 from keras_elmo.serving.batching_parameters import BatchingParameters
 from keras_elmo.serving.calls import DirectRunner
 from keras_elmo.serving.loaded_model import LoadedModel
+from keras_elmo.serving.replay import replay
 from keras_elmo.serving.services import ModelService, PredictionService
 from keras_elmo.serving.versions import Versions
-from keras_elmo.serving.warm_up import warm_up
 
 _HEALTH_NAMES = ("", "ModelService", "PredictionService")  # the stock server's
 # Handlers mostly wait, for a batch or for their turn, so there may be many of them. As
-# many as there are, so many requests can meet in batches.
-_MAX_WORKERS = 128
+# many as there are, so many requests can meet in batches, or find a queue full.
+_LEAST_WORKERS, _MOST_WORKERS = 128, 1024
 
 
 class ModelServer:
@@ -40,8 +40,9 @@ class ModelServer:
             child whose whole name is an integer is a version.
         host: Address to listen on. The default can not be reached from outside.
         port: TCP port; 0 takes a free one.
-        max_workers: Number of requests that are held at the same time. Without
-            batching only a few of them are computed at the same time.
+        max_workers: Number of requests that are held at the same time; further ones,
+            health checks too, wait outside. Only a few of them are computed at the same
+            time. None: 128, and with batching as many as fill a queue, up to 1024.
         batching: How to merge requests into batches; None computes each by itself.
         poll_seconds: Time between two looks for new versions.
         load_retries: How often a new version that does not load is tried again.
@@ -52,7 +53,7 @@ class ModelServer:
         grace: Seconds that `with` leaves running requests at its end.
 
     Raises:
-        ValueError: if the port is none.
+        ValueError: if a number is out of range.
 
     Example:
 
@@ -67,7 +68,7 @@ class ModelServer:
         *,
         host: str = "127.0.0.1",
         port: int = 8500,
-        max_workers: int = _MAX_WORKERS,
+        max_workers: int | None = None,
         batching: BatchingParameters | None = None,
         poll_seconds: float = 1.0,
         load_retries: int = 5,
@@ -80,11 +81,23 @@ class ModelServer:
             raise ValueError(
                 f"ModelServer: expected a port from 0 to 65535, received {port}."
             )
+        for name, value, least in (
+            ("max_workers", max_workers, 1),
+            ("poll_seconds", poll_seconds, 1e-3),
+            ("load_retries", load_retries, 0),
+            ("load_retry_seconds", load_retry_seconds, 0),
+            ("max_message_bytes", max_message_bytes, 1),
+            ("grace", grace, 0),
+        ):
+            if value is not None and value < least:
+                raise ValueError(
+                    f"ModelServer: expected {name} >= {least}, received {value}."
+                )
         # Not resolved: a link gives the model its own name.
         self.model_name = Path(os.path.abspath(base_folder)).name
         self.host = host
         self.port = port
-        self.max_workers = max_workers
+        self.max_workers = max_workers or _workers_for(batching)
         self.batching = batching
         self.ssl_config = ssl_config
         self.max_message_bytes = max_message_bytes
@@ -118,7 +131,10 @@ class ModelServer:
         Raises:
             FormatError: if there is no version, or it does not load.
             OSError: if the folder is missing or the port can not be opened.
+            RuntimeError: if it has been started.
         """
+        if self._server is not None:
+            raise RuntimeError(f"ModelServer: it answers at {self.address} already.")
         self.versions.start()
         try:
             self._open()
@@ -195,10 +211,18 @@ class ModelServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
 
 
+def _workers_for(batching):
+    if batching is None:
+        return _LEAST_WORKERS
+    batches = batching.max_enqueued_batches + batching.num_batch_threads
+    full = batching.max_batch_size * batches + 1
+    return min(max(full, _LEAST_WORKERS), _MOST_WORKERS)
+
+
 def _load(folder):
     model = LoadedModel(folder)
     try:
-        warm_up(model)
+        replay(model)
     except BaseException:
         model.close()
         raise

@@ -15,7 +15,7 @@ import grpc
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from keras_elmo.errors import FormatError
-from keras_elmo.serving.model_folder import version_folders
+from keras_elmo.saved_model.version_folders import version_folders
 
 _LOG = logging.getLogger(__name__)
 

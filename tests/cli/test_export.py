@@ -88,6 +88,16 @@ def test_wrong_labels_are_one_line(command, tmp_path, tagger_file, content, text
     assert err.count("\n") == 1 and text in err
 
 
+def test_a_warning_is_told_at_the_end(command, tmp_path):
+    words = keras.Input((None,), dtype="string", name="words")
+    most = keras.ops.max(load_golden("tiny")(words), axis=1)
+    keras.Model(words, {"most": most}).save(tmp_path / "m.keras")
+    status, out, err = command("export", tmp_path / "m.keras", tmp_path / "m")
+    assert (status, out) == (0, f"{tmp_path / 'm' / '1'}\n")
+    assert err.startswith("keras-elmo: warning: ") and "these outputs: most." in err
+    assert err.count("\n") == 1
+
+
 def test_a_layer_is_written_as_onnx(command, tmp_path):
     onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
     model = GOLDEN / "tiny_nocnnproj_nohighway"

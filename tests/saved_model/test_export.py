@@ -196,6 +196,11 @@ def test_a_version_is_a_whole_number(tmp_path, elmo, version):
         keras_elmo.export_saved_model(elmo, tmp_path, version=version)
 
 
+def test_a_name_is_no_model(tmp_path):
+    with pytest.raises(ValueError, match="expected an ElmoLayer or a Keras model, rec"):
+        keras_elmo.export_saved_model("elmo_tiny_en", tmp_path)
+
+
 def test_a_model_without_weights_is_refused(tmp_path, elmo):
     layer = keras_elmo.ElmoLayer.from_config(elmo.get_config())
     with pytest.raises(ValueError, match="expected a built model"):
@@ -212,6 +217,8 @@ def test_a_model_without_weights_is_refused(tmp_path, elmo):
         ({"pooling": "sum"}, "pooling to be one of mean, max, last, received 'sum'"),
         ({"batch_sizes": [1, 0]}, r"batch_sizes to be ints >= 1, received \[1, 0\]"),
         ({"batch_sizes": range(1, 200)}, "at most 100 batch_sizes, received 199"),
+        ({"batch_sizes": 8}, "batch_sizes to be a list of ints, received 8"),
+        ({"version": 2**63}, "version to be an int >= 1, below 2"),
         ({"labels": ["N"]}, "expected no labels, .* received \\['N'\\]"),
     ],
 )

@@ -208,6 +208,21 @@ def refuse_label_name(elmo, words):
     return keras.Model(words, tags), ["N", "V", "A"]
 
 
+def refuse_number_labels(elmo, words):
+    tags = keras.layers.Dense(2, name="tags")(elmo(words))
+    return keras.Model(words, tags), [0, 1]
+
+
+def refuse_string_in_mapping(elmo, words):
+    tags = keras.layers.Dense(2, name="tags")(elmo(words))
+    return keras.Model(words, tags), {"tags": "NV"}
+
+
+def refuse_nested_outputs(elmo, words):
+    vectors = elmo(words)
+    return keras.Model(words, {"both": [vectors, vectors]}), None
+
+
 @pytest.mark.parametrize(
     "make, text",
     [
@@ -220,6 +235,9 @@ def refuse_label_name(elmo, words):
         (refuse_labels_of_no_output, "expected labels of .*, received some of 'tags'"),
         (refuse_wrong_count, "expected a label for each class .* received 1"),
         (refuse_label_name, "expected no output named 'labels'"),
+        (refuse_number_labels, "expected labels to be str, received 0"),
+        (refuse_string_in_mapping, "expected labels to be a list, received 'NV'"),
+        (refuse_nested_outputs, "expected one tensor named 'both', received a list"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -227,3 +245,13 @@ def test_what_does_not_fit_is_refused(elmo, make, text):
     model, labels = make(elmo, words_input())
     with pytest.raises(ValueError, match=text):
         model_signatures(model, labels=labels)
+
+
+def test_an_output_with_another_time_axis_is_named(elmo):
+    words = words_input()
+    every_second = {"halved": elmo(words)[:, ::2]}
+    signatures = model_signatures(keras.Model(words, every_second))
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="output halved: expected one entry a word"
+    ):
+        signatures["default"](tf.constant(["a b c d"]))

@@ -24,6 +24,8 @@ ONE_A_ROW = {
     *("default", "lengths", "state_h", "state_c"),
     *("topic", "topic_labels", "rating", "scores", "classes", "outputs"),
 }
+# Of sentences without words, these are 0 / 0 in the tagger.
+MEANS = {"topic", "rating", "scores", "outputs"}
 
 
 def merge(requests, rows):
@@ -92,6 +94,8 @@ def check(signature, requests, make):
             if name not in ONE_A_ROW:
                 assert not found[:, longest:].any()
                 found, expected = found[:, :longest], expected[:, :longest]
+            if name not in MEANS:  # a mean of no words is Keras' own affair
+                assert expected.dtype == object or np.isfinite(expected).all()
             if expected.dtype == object:
                 np.testing.assert_array_equal(found, expected)
             else:

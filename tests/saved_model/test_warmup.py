@@ -4,10 +4,12 @@ import contextlib
 import os
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 import keras_elmo
+from keras_elmo.errors import PaddingWarning
 from keras_elmo.saved_model.session import open_session, read_meta_graph, replay_warmup
 from keras_elmo.saved_model.warmup import read_warmup, write_warmup
 
@@ -50,6 +52,9 @@ def test_inputs_of_any_kind_are_made_up(tmp_path):
     out = keras.layers.Concatenate()([mean, year])
     model = keras.Model([words, year, colour], [out, keras.layers.Identity()(colour)])
     folder = keras_elmo.export_saved_model(model, tmp_path / "m", batch_sizes=[2])
+    with open(f"{folder}/README.md", encoding="utf-8") as file:
+        text = file.read()
+    assert "`sequence_len` alone" in text and "`tf.Example`" not in text
     first = next(read_warmup(folder)).predict_log.request
     assert tf.make_ndarray(first.inputs["year"]).tolist() == [[0.0], [0.0]]
     assert tf.make_ndarray(first.inputs["colour"]).tolist() == [b"a", b"a"]
@@ -92,8 +97,10 @@ def test_a_model_that_does_not_heed_its_mask_is_told(tmp_path, elmo):
     mean = keras.layers.GlobalAveragePooling1D()(vectors)
     most = keras.ops.max(vectors, axis=1)
     model = keras.Model(words, {"most": most, "mean": mean, "vectors": vectors})
-    with pytest.warns(UserWarning, match="changes these outputs: most. A layer"):
-        keras_elmo.export_saved_model(model, tmp_path / "m", batch_sizes=[])
+    with pytest.warns(PaddingWarning, match="changes these outputs: most. A layer"):
+        folder = keras_elmo.export_saved_model(model, tmp_path / "m", batch_sizes=[])
+    with open(f"{folder}/README.md", encoding="utf-8") as file:
+        assert "- Padding changes: most." in file.read()
 
 
 def test_the_readme_tells_signatures_and_source(elmo_folder, tagger_folder):
@@ -107,3 +114,41 @@ def test_the_readme_tells_signatures_and_source(elmo_folder, tagger_folder):
     assert "tensorflow-text" not in text
     with open(f"{tagger_folder}/README.md", encoding="utf-8") as file:
         assert "| `classify` | `inputs` string [?] | `classes` string" in file.read()
+
+
+def test_a_model_of_own_inputs_is_said_to_see_padding(tmp_path, elmo):
+    inputs = [keras.Input((None,), dtype="string", name=name) for name in ("a", "b")]
+    means = [keras.layers.GlobalAveragePooling1D()(elmo(words)) for words in inputs]
+    model = keras.Model(inputs, keras.layers.Dot(1, name="alike")(means))
+    folder = keras_elmo.export_saved_model(model, tmp_path / "m")
+    with open(f"{folder}/README.md", encoding="utf-8") as file:
+        text = file.read()
+    assert "serve it without `pad_variable_length_inputs`" in text
+    assert "`sequence_len`" not in text
+
+
+def test_a_model_of_words_of_a_fixed_number_is_asked_in_its_own_shape(tmp_path, elmo):
+    words = keras.Input((5,), dtype="string", name="tokens")
+    folder = keras_elmo.export_saved_model(
+        keras.Model(words, elmo(words)), tmp_path / "m"
+    )
+    (log,) = read_warmup(folder)
+    found = tf.make_ndarray(log.predict_log.request.inputs["tokens"])
+    assert found.shape == (1, 5)
+
+
+def test_tables_of_other_layers_are_exported(tmp_path, elmo):
+    words = keras.Input((None,), dtype="string", name="words")
+    colour = keras.Input((1,), dtype="string", name="the-colour")
+    look_up = keras.layers.StringLookup(
+        vocabulary=["red", "blue"], output_mode="one_hot"
+    )
+    mean = keras.layers.GlobalAveragePooling1D()(elmo(words))
+    both = keras.layers.Concatenate(name="both")([mean, look_up(colour)])
+    folder = keras_elmo.export_saved_model(
+        keras.Model([words, colour], both), tmp_path / "m"
+    )
+    outputs = tf.saved_model.load(folder).signatures["default"](
+        **{"strings": tf.constant(["a b"]), "the-colour": tf.constant([["blue"]])}
+    )
+    np.testing.assert_array_equal(outputs["both"][0, -3:], [0, 0, 1])

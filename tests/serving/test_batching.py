@@ -329,6 +329,36 @@ def test_a_failure_is_everyones_and_the_thread_survives(start, pool):
     assert len(batcher.run(Echo(), {"x": np.zeros((2, 1))}, ["y"])["y"]) == 2
 
 
+def test_what_the_model_refuses_fails_alone(start, pool):
+    def refuse_sevens(feeds):
+        if (feeds["x"] == 7).any():
+            raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, "no sevens")
+        return feeds["x"]
+
+    batcher = start(max_batch_size=3, batch_timeout_micros=HOUR)
+    model = Echo(refuse_sevens)
+    futures = send(pool, batcher, model, row(1), row(7))
+    futures.append(pool.submit(batcher.run, model, row(3), ["y"]))
+    with pytest.raises(RequestError, match="no sevens"):
+        futures[1].result(60)
+    assert [futures[i].result(60)["y"].flat[0] for i in (0, 2)] == [1, 3]
+    assert [len(feeds["x"]) for feeds in model.asked] == [3, 1, 1, 1]
+
+
+def test_another_failure_is_not_tried_again(start, pool):
+    def busy(feeds):
+        raise RequestError(grpc.StatusCode.UNAVAILABLE, "busy")
+
+    batcher = start(max_batch_size=2, batch_timeout_micros=HOUR)
+    model = Echo(busy)
+    futures = send(pool, batcher, model, row(1))
+    futures.append(pool.submit(batcher.run, model, row(2), ["y"]))
+    for future in futures:
+        with pytest.raises(RequestError, match="busy"):
+            future.result(60)
+    assert len(model.asked) == 1
+
+
 def test_closing_computes_what_waits_and_takes_nothing_more(start, pool):
     batcher = start(max_batch_size=4, batch_timeout_micros=HOUR)
     (future,) = send(pool, batcher, Echo(), row(1))

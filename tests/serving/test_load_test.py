@@ -252,7 +252,7 @@ def test_no_server_is_an_error_of_its_own():
         ({"duration": float("inf")}, "expected duration > 0, received inf"),
         ({"requests": 1, "timeout": 0}, "expected timeout > 0"),
         ({"requests": 1, "signature_name": "char_ids"}, "received char_ids"),
-        ({"requests": 1, "cert_file": "x.pem"}, "cert_file and key_file together"),
+        ({"requests": 1, "tls_cert": "x.pem"}, "tls_cert: expected tls_ca"),
     ],
 )
 def test_arguments_of_no_use_are_named(arguments, text):
@@ -263,7 +263,7 @@ def test_arguments_of_no_use_are_named(arguments, text):
 def test_a_missing_tls_file_is_named(tmp_path):
     address = "127.0.0.1:1"
     with pytest.raises(FileNotFoundError, match="none.pem"):
-        run_load(address, "toy", SENTENCES, requests=1, ca_file=tmp_path / "none.pem")
+        run_load(address, "toy", SENTENCES, requests=1, tls_ca=tmp_path / "none.pem")
 
 
 @pytest.mark.parametrize("end, start", [(".png", b"\x89PNG"), (".svg", b"<?xml")])

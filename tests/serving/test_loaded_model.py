@@ -18,7 +18,7 @@ from keras_elmo.errors import FormatError
 from keras_elmo.saved_model.warmup import WARMUP_FILE
 from keras_elmo.serving.checks import RequestError
 from keras_elmo.serving.loaded_model import LoadedModel
-from keras_elmo.serving.warm_up import warm_up
+from keras_elmo.serving.replay import replay
 
 GOOD = """predict_log { request {
     model_spec { name: "another" version { value: 9 } }
@@ -133,7 +133,7 @@ def test_recorded_requests_are_replayed(version, monkeypatch):
     ran = []
     run = model.run
     monkeypatch.setattr(model, "run", lambda *args: ran.append(args) or run(*args))
-    assert warm_up(model) == 3
+    assert replay(model) == 3
     assert len(ran) == 3
     model.close()
 
@@ -151,15 +151,15 @@ def test_recorded_requests_are_replayed(version, monkeypatch):
 def test_a_bad_record_fails_the_version(version, records, message):
     model = version(*records)
     with pytest.raises(FormatError, match=message):
-        warm_up(model)
+        replay(model)
     model.close()
 
 
 def test_there_may_not_be_too_many(version, monkeypatch):
-    monkeypatch.setattr("keras_elmo.serving.warm_up.MOST_RECORDS", 2)
+    monkeypatch.setattr("keras_elmo.serving.replay.MOST_RECORDS", 2)
     model = version(GOOD, GOOD, GOOD)
     with pytest.raises(FormatError, match=r"exceeds the maximum \(2\)"):
-        warm_up(model)
+        replay(model)
     model.close()
 
 
@@ -168,5 +168,5 @@ def test_a_damaged_file_is_named(version):
     path = model.folder / WARMUP_FILE
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(FormatError, match=f"{path}: expected a TFRecord file"):
-        warm_up(model)
+        replay(model)
     model.close()

@@ -1,11 +1,14 @@
 """What our exporter writes, served by our server and asked by our clients."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 import keras_elmo
 from keras_elmo.serving import (
@@ -16,6 +19,7 @@ from keras_elmo.serving import (
     ServingError,
 )
 from tests.helpers import load_golden
+from tests.serving.conftest import eventually
 
 SENTENCES = [["The", "cat", "sat"], [], ["Züge", "x" * 60], ["one"]]
 BATCHING = BatchingParameters(
@@ -133,6 +137,20 @@ def test_a_tagger_classifies_and_regresses(tagger_client, answers):
     np.testing.assert_allclose(tagger_client.regress(sentences), values, atol=2e-6)
 
 
+def test_a_bad_example_fails_alone(tagger_client):
+    address = tagger_client.address
+    bad = predict_pb2.PredictRequest()
+    bad.model_spec.name, bad.model_spec.signature_name = "tagger", "classify"
+    bad.inputs["inputs"].CopyFrom(tf.make_tensor_proto([b"no example"]))
+    with grpc.insecure_channel(address) as channel, ThreadPoolExecutor(4) as pool:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        wrong = [stub.Predict.future(bad) for _ in range(8)]
+        right = [pool.submit(tagger_client.classify, ["The cat"]) for _ in range(8)]
+        assert all(len(future.result(60)) == 1 for future in right)
+        codes = {future.exception(60).code() for future in wrong}
+    assert codes == {grpc.StatusCode.INVALID_ARGUMENT}
+
+
 def test_an_elmo_is_no_classifier(client):
     with pytest.raises(ServingError, match="INVALID_ARGUMENT: No signature was found"):
         client.classify(["a"])
@@ -140,6 +158,7 @@ def test_an_elmo_is_no_classifier(client):
         client.regress(["a"], signature="tokens")
 
 
+@pytest.mark.slow
 def test_a_new_version_takes_over(elmo, tmp_path):
     base = tmp_path / "tiny"
     keras_elmo.export_saved_model(elmo, base)
@@ -149,8 +168,7 @@ def test_a_new_version_takes_over(elmo, tmp_path):
     ):
         assert client.wait_until_ready() == 1
         keras_elmo.export_saved_model(elmo, base, layers="top")
-        while client.wait_until_ready() != 2:
-            pass
+        eventually(lambda: client.wait_until_ready() == 2)
         top = elmo.all_layers(np.array([["cat"]])).numpy()[0, -1]
         np.testing.assert_allclose(client.embed([["cat"]])[0], top, atol=2e-6)
         assert [s["version"] for s in client.status()] == [2, 1]

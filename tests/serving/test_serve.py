@@ -172,6 +172,26 @@ def test_a_file_that_is_wrong_is_told_before_anything_is_loaded(option, tmp_path
         serve.run(arguments("no_such_model", f"{option}={tmp_path}/absent.pbtxt"))
 
 
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda base: base, "named by integers, or a model's files, found nothing"),
+        (
+            lambda base: base / "1",
+            "found one version; its base folder is {base}.",
+        ),
+    ],
+    ids=["nothing", "version"],
+)
+def test_a_folder_that_is_no_base_is_told(tmp_path, make, message):
+    folder = make(tmp_path)
+    if folder != tmp_path:
+        folder.mkdir()
+        (folder / "saved_model.pb").touch()
+    with pytest.raises(FormatError, match=message.format(base=tmp_path)):
+        serve.run(arguments(str(folder)))
+
+
 def test_the_help_says_what_it_is_for_and_what_not(capsys):
     with pytest.raises(SystemExit):
         arguments("--help")

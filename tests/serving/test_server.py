@@ -2,13 +2,23 @@
 
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 
 from keras_elmo.errors import FormatError
-from keras_elmo.serving import ElmoClient, ModelServer, ServingError
-from keras_elmo.serving.model_folder import version_folders
+from keras_elmo.saved_model.version_folders import version_folders
+from keras_elmo.serving import (
+    BatchingParameters,
+    ElmoClient,
+    ModelServer,
+    ServingError,
+)
+from keras_elmo.serving.loaded_model import LoadedModel
+from tests.serving.conftest import eventually
 
 LOOPBACK = {  # As /proc/net writes 127.0.0.1, the same as IPv6, and ::1.
     "0100007F",
@@ -104,6 +114,55 @@ def test_a_taken_port_is_an_os_error(server, base_folder):
     port = int(server.address.rpartition(":")[2])
     with pytest.raises(OSError, match=f"127.0.0.1:{port}: can not listen"):
         ModelServer(base_folder, port=port).start()
+
+
+def test_a_started_server_is_not_started_again(base_folder):
+    with ModelServer(base_folder, port=0) as server:
+        with pytest.raises(RuntimeError, match=f"answers at {server.address} already"):
+            server.start()
+        with ElmoClient(server.address, "toy") as client:
+            assert len(client.embed(["a"])) == 1
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("max_workers", 0),
+        ("poll_seconds", 0),
+        ("load_retries", -1),
+        ("load_retry_seconds", -1),
+        ("max_message_bytes", 0),
+        ("grace", -1),
+    ],
+)
+def test_a_number_out_of_range_is_named(base_folder, name, value):
+    with pytest.raises(ValueError, match=f"{name} >= .*received {value}"):
+        ModelServer(base_folder, **{name: value})
+
+
+def test_a_full_queue_is_told_to_clients(base_folder, monkeypatch):
+    leave = threading.Event()
+    run = LoadedModel.run
+
+    def wait_and_run(*args):
+        assert leave.wait(60)
+        return run(*args)
+
+    monkeypatch.setattr(LoadedModel, "run", wait_and_run)
+    batching = BatchingParameters(1, max_enqueued_batches=2, num_batch_threads=1)
+    with (
+        ModelServer(base_folder, port=0, batching=batching) as server,
+        ElmoClient(server.address, "toy", retries=0) as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        futures = [pool.submit(client.predict, {"strings": ["a"]}) for _ in range(8)]
+        eventually(lambda: sum(future.done() for future in futures) == 5)
+        leave.set()
+        errors = [error for f in futures if (error := f.exception(60)) is not None]
+    # One is computed, two wait.
+    assert len(errors) == 5
+    assert {error.code for error in errors} == {grpc.StatusCode.UNAVAILABLE}
+    assert "max_enqueued_batches is 2" in errors[0].details
 
 
 def test_a_stopped_server_is_away_and_can_start_again(base_folder):

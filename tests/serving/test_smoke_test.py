@@ -93,8 +93,8 @@ def tls_server(base_folder, tmp_path):
 
 
 def test_a_load_by_mutual_tls(tls_server):
-    own = {"cert_file": DATA / "tls/client.pem", "key_file": DATA / "tls/client.key"}
-    load = {"requests": 5, "ca_file": DATA / "tls/ca.pem", "timeout": 10}
+    own = {"tls_cert": DATA / "tls/client.pem", "tls_key": DATA / "tls/client.key"}
+    load = {"requests": 5, "tls_ca": DATA / "tls/ca.pem", "timeout": 10}
     report = run_load(tls_server.address, "toy", ["a b"], **load, **own)
     assert (report.answered, report.errors) == (5, {})
     load["timeout"] = 0.5

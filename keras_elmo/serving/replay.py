@@ -12,7 +12,7 @@ from keras_elmo.serving.predict import predict
 _ANSWER = {"predict_log": predict, "classify_log": classify, "regress_log": regress}
 
 
-def warm_up(model: LoadedModel) -> int:
+def replay(model: LoadedModel) -> int:
     """Replay the recorded requests of a version.
 
     The first requests of each shape are slow ones; these spare the clients that. Their
@@ -27,7 +27,7 @@ def warm_up(model: LoadedModel) -> int:
     Raises:
         FormatError: if a request fails, or can not be read.
 
-    >>> warm_up(loaded)
+    >>> replay(loaded)
     0
     """
     path = model.folder / WARMUP_FILE

@@ -1,14 +1,16 @@
-"""A model's base folder as a server reads it."""
+"""The versions in a model's base folder, as TensorFlow Serving sees them."""
 
 import os
 from pathlib import Path
+
+HIGHEST_VERSION = 2**63 - 1
 
 
 def version_folders(base_folder: str | os.PathLike) -> dict[int, Path]:
     """Find the versions in a model's base folder.
 
     Args:
-        base_folder: Folder. Children whose whole name is an integer count.
+        base_folder: Folder. Children whose whole name is an integer below 2**63 count.
 
     Returns:
         Version folders by number.
@@ -16,8 +18,8 @@ def version_folders(base_folder: str | os.PathLike) -> dict[int, Path]:
     Raises:
         OSError: if the folder is missing.
 
-    >>> version_folders("models/elmo_tiny_en")
-    {1: PosixPath('models/elmo_tiny_en/1')}
+    >>> version_folders("models/tiny")
+    {1: PosixPath('models/tiny/1')}
     """
     folders = {
         int(child.name): child
@@ -29,4 +31,4 @@ def version_folders(base_folder: str | os.PathLike) -> dict[int, Path]:
 
 
 def _is_version(name):
-    return name.isascii() and name.isdigit() and int(name) < 2**63
+    return name.isascii() and name.isdigit() and int(name) <= HIGHEST_VERSION
