@@ -174,15 +174,14 @@ def _serve(console, elmo, sentences):
             for name in names
         )
         console.print(
-            f"SavedModel: {PRESET}/{os.path.basename(version)}, {size / 1e6:.1f} MB, "
-            "signatures default, tokens, serving_default"
+            f"SavedModel: {PRESET}/{os.path.basename(version)}, {size / 1e6:.1f} MB"
         )
         with (
             ModelServer(base, port=0) as server,
             ElmoClient(server.address, server.model_name) as client,
         ):
             console.print(f"server:     {server.address}, gRPC, PredictionService")
-            client.embed(sentences[:1])  # the first answer takes longer than the others
+            console.print(f"signatures: {', '.join(client.metadata())}")
             asked = time.perf_counter()
             answers = client.embed(sentences)
             milliseconds = 1000 * (time.perf_counter() - asked)

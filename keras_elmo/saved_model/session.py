@@ -74,20 +74,24 @@ def open_session(folder: str | os.PathLike) -> tf.compat.v1.Session:
     return session
 
 
-def run_signature(session, signature, feeds: Mapping) -> dict:
-    """All outputs of a signature, by name.
+def run_signature(session, signature, feeds: Mapping, outputs=()) -> dict:
+    """Outputs of a signature, by name.
 
     Args:
         session: What `open_session` returned.
         signature: `SignatureDef`.
         feeds: Arrays by input name.
+        outputs: Names; empty means all.
 
     Raises:
         ValueError: It fails; with TensorFlow's reason.
     """
     try:
         return session.run(
-            {alias: info.name for alias, info in signature.outputs.items()},
+            {
+                alias: signature.outputs[alias].name
+                for alias in outputs or signature.outputs
+            },
             {signature.inputs[alias].name: value for alias, value in feeds.items()},
         )
     except tf.errors.OpError as error:
@@ -107,9 +111,9 @@ def replay_warmup(session, folder: str | os.PathLike, signatures: Mapping):
         ValueError: One that fails, naming its signature.
     """
     for log in read_warmup(folder):
-        name, feeds = _feeds(log)
+        name, feeds, outputs = _read(log)
         try:
-            run_signature(session, signatures[name], feeds)
+            run_signature(session, signatures[name], feeds, outputs)
         except ValueError as error:
             raise ValueError(
                 f"export_saved_model: signature {name!r} fails its own warm-up "
@@ -154,14 +158,15 @@ def _same(alone, padded):
     return np.allclose(alone, padded, rtol=1e-3, atol=1e-3, equal_nan=True)
 
 
-def _feeds(log):
+def _read(log):
     kind = log.WhichOneof("log_type")
     request = getattr(log, kind).request
     name = request.model_spec.signature_name
     if kind == "predict_log":
-        return name, {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
-    examples = request.input.example_list.examples
-    return name, {"inputs": [example.SerializeToString() for example in examples]}
+        arrays = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
+        return name, arrays, list(request.output_filter)
+    examples = [x.SerializeToString() for x in request.input.example_list.examples]
+    return name, {"inputs": examples}, []
 
 
 @contextlib.contextmanager

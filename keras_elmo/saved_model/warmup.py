@@ -15,13 +15,17 @@ from keras_elmo.text.characters import batch_to_ids
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 MOST_RECORDS = 1000  # TensorFlow Serving refuses more.
+CLIENT_OUTPUTS = {"default": ("elmo", "lengths"), "tokens": ("elmo",)}
 WORDS = ["The", "cat", "sat", "on", "the", "mat", "."]
 
 
 def write_warmup(
     folder: str, model_name: str, signatures: Mapping, batch_sizes: Sequence[int]
 ):
-    """Write one request for each signature and batch size.
+    """Write one request for each signature and batch size, and for `ElmoClient`'s.
+
+    A session prepares anew for every other set of outputs, and `ElmoClient` asks for
+    no more than it needs.
 
     Args:
         folder: Version folder.
@@ -31,14 +35,17 @@ def write_warmup(
 
     >>> write_warmup("models/tiny/1", "tiny", {"tokens": signatures["tokens"]}, [1, 8])
     >>> len(list(read_warmup("models/tiny/1")))
-    2
+    3
     """
     path = os.path.join(folder, WARMUP_FILE)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with tf.io.TFRecordWriter(path) as writer:
         for name, signature in sorted(signatures.items()):
-            for size in batch_sizes:
-                log = _request(name, signature, size, model_name)
+            requests = [(size, ()) for size in batch_sizes]
+            if "elmo" in signature.outputs and name in CLIENT_OUTPUTS:
+                requests.append((batch_sizes[0], CLIENT_OUTPUTS[name]))
+            for size, outputs in requests:
+                log = _request(name, signature, size, outputs, model_name)
                 writer.write(log.SerializeToString())
 
 
@@ -50,13 +57,14 @@ def read_warmup(folder: str) -> Iterator[prediction_log_pb2.PredictionLog]:
             yield prediction_log_pb2.PredictionLog.FromString(record)
 
 
-def _request(name, signature, size, model_name):
+def _request(name, signature, size, outputs, model_name):
     log = prediction_log_pb2.PredictionLog()
     kind = signature.method_name.rpartition("/")[2]  # predict, classify or regress
     request = getattr(log, f"{kind}_log").request
     request.model_spec.name = model_name
     request.model_spec.signature_name = name
     if kind == "predict":
+        request.output_filter.extend(outputs)
         for alias, array in example_inputs(signature, size).items():
             request.inputs[alias].CopyFrom(tf.make_tensor_proto(array))
     else:

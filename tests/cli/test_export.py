@@ -46,7 +46,7 @@ def test_options_reach_the_export(command, tmp_path):
     assert set(signatures["text"].outputs) == {
         *("elmo", "default", "lengths", "words", "starts", "ends")
     }
-    assert len(list(read_warmup(base / "1"))) == 2 * 6
+    assert len(list(read_warmup(base / "1"))) == 2 * 6 + 2
     assert f"exported from: {MODEL}" in (base / "1" / "README.md").read_text()
 
 

@@ -31,9 +31,17 @@ def asked(folder):
 
 def test_there_is_a_request_for_each_signature_and_batch_size(elmo_folder):
     names = ["char_ids", "default", "serving_default", "stateful", "tokens"]
-    assert asked(elmo_folder) == [
-        (name, "predict_log", size) for name in names for size in (1, 4)
-    ]
+    every = [(name, "predict_log", size) for name in names for size in (1, 4)]
+    assert sorted(set(asked(elmo_folder))) == every
+
+
+def test_there_are_requests_as_the_client_sends_them(elmo_folder):
+    filters = {
+        (log.predict_log.request.model_spec.signature_name, *outputs)
+        for log in read_warmup(elmo_folder)
+        if (outputs := log.predict_log.request.output_filter)
+    }
+    assert filters == {("default", "elmo", "lengths"), ("tokens", "elmo")}
 
 
 def test_a_taggers_examples_are_asked_for_too(tagger_folder):
