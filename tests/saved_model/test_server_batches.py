@@ -82,7 +82,7 @@ def examples(sentences):
     return {"inputs": np.array(rows, object)}
 
 
-def check(signature, requests, make):
+def assert_as_alone(signature, requests, make):
     feeds = [make(sentences) for sentences in requests]
     rows = sum(map(len, requests))
     together = ask(signature, merge(feeds, 1 << (rows - 1).bit_length()))
@@ -116,7 +116,7 @@ def check(signature, requests, make):
 @given(requests=REQUESTS)
 @example(requests=[[[]], [["a"] * 300, ["x" * 60]], [["b"], []]])
 def test_an_elmo_answers_merged_requests_as_single_ones(exported, name, make, requests):
-    check(exported.signatures[name], requests, make)
+    assert_as_alone(exported.signatures[name], requests, make)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_an_elmo_answers_merged_requests_as_single_ones(exported, name, make, re
 def test_a_tagger_answers_merged_requests_as_single_ones(
     exported_tagger, name, make, requests
 ):
-    check(exported_tagger.signatures[name], requests, make)
+    assert_as_alone(exported_tagger.signatures[name], requests, make)
 
 
 def test_a_sentence_of_10000_words_is_answered(exported, elmo):

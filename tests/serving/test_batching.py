@@ -376,4 +376,4 @@ def test_an_idle_batcher_keeps_no_model(start):
     gone = weakref.ref(model)
     del model
     gc.collect()
-    eventually(lambda: gone() is None)
+    assert eventually(lambda: gone() is None)

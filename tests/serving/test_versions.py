@@ -109,9 +109,9 @@ def test_a_retry_may_succeed(base, load):
     versions = Versions(base, load, poll_seconds=0.002, load_retry_seconds=0.05)
     with versions:
         (base / "2").mkdir()
-        eventually(lambda: 2 in load.loaded)
+        assert eventually(lambda: 2 in load.loaded)
         load.failing.clear()
-        eventually(lambda: states(versions) == {1: "END", 2: "AVAILABLE"})
+        assert eventually(lambda: states(versions) == {1: "END", 2: "AVAILABLE"})
 
 
 def test_a_newer_version_ends_the_retries_of_one_that_fails(base, load):
