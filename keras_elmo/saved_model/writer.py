@@ -102,9 +102,12 @@ def export_saved_model(
         definitions = {name: definitions[name] for name in signatures}
         if batch_sizes:
             write_warmup(beside, name, definitions, batch_sizes)
-        with contextlib.closing(open_session(beside)) as session:
-            replay_warmup(session, beside, definitions)
-            changed = [] if is_elmo else changed_by_padding(session, definitions)
+        changed = []
+        if batch_sizes or not is_elmo:
+            with contextlib.closing(open_session(beside)) as session:
+                replay_warmup(session, beside, definitions)
+                if not is_elmo:
+                    changed = changed_by_padding(session, definitions)
         write_card(beside, name, source or model.name, definitions, changed)
         _flush(beside)
         os.chmod(beside, 0o755)

@@ -95,7 +95,9 @@ def test_a_different_number_of_lengths_is_told(exported):
 )
 def test_every_kind_of_layer_is_exported(tmp_path, layer_arguments):
     elmo = load_golden("tiny", **layer_arguments)
-    model = tf.saved_model.load(keras_elmo.export_saved_model(elmo, tmp_path / "m"))
+    model = tf.saved_model.load(
+        keras_elmo.export_saved_model(elmo, tmp_path / "m", batch_sizes=[])
+    )
     outputs = model.signatures["default"](strings=tf.constant(SENTENCES))
     vectors = keras.tree.flatten(elmo(WORDS))
     if elmo.keep_sentence_boundaries:  # the signatures give words alone
@@ -113,7 +115,9 @@ def test_every_kind_of_layer_is_exported(tmp_path, layer_arguments):
 
 def test_word_input_is_exported_with_its_vocabulary(tmp_path):
     elmo = load_golden("token_input")
-    model = tf.saved_model.load(keras_elmo.export_saved_model(elmo, tmp_path / "m"))
+    model = tf.saved_model.load(
+        keras_elmo.export_saved_model(elmo, tmp_path / "m", batch_sizes=[])
+    )
     outputs = model.signatures["default"](strings=tf.constant(SENTENCES))
     assert_answers(outputs, elmo)
 
@@ -122,7 +126,9 @@ def test_a_state_is_not_exported(tmp_path, elmo):
     stateful = load_golden("tiny", stateful=True)
     stateful(WORDS)
     before = [v.numpy() for v in keras.tree.flatten(stateful._state.variables)]
-    model = tf.saved_model.load(keras_elmo.export_saved_model(stateful, tmp_path / "m"))
+    model = tf.saved_model.load(
+        keras_elmo.export_saved_model(stateful, tmp_path / "m", batch_sizes=[])
+    )
     for _ in range(2):
         outputs = model.signatures["default"](strings=tf.constant(SENTENCES))
         assert_answers(outputs, elmo)

@@ -128,7 +128,7 @@ def test_a_model_of_own_inputs_is_said_to_see_padding(tmp_path, elmo):
     inputs = [keras.Input((None,), dtype="string", name=name) for name in ("a", "b")]
     means = [keras.layers.GlobalAveragePooling1D()(elmo(words)) for words in inputs]
     model = keras.Model(inputs, keras.layers.Dot(1, name="alike")(means))
-    folder = keras_elmo.export_saved_model(model, tmp_path / "m")
+    folder = keras_elmo.export_saved_model(model, tmp_path / "m", batch_sizes=[])
     with open(f"{folder}/README.md", encoding="utf-8") as file:
         text = file.read()
     assert "serve it without `pad_variable_length_inputs`" in text
@@ -154,7 +154,7 @@ def test_tables_of_other_layers_are_exported(tmp_path, elmo):
     mean = keras.layers.GlobalAveragePooling1D()(elmo(words))
     both = keras.layers.Concatenate(name="both")([mean, look_up(colour)])
     folder = keras_elmo.export_saved_model(
-        keras.Model([words, colour], both), tmp_path / "m"
+        keras.Model([words, colour], both), tmp_path / "m", batch_sizes=[]
     )
     outputs = tf.saved_model.load(folder).signatures["default"](
         **{"strings": tf.constant(["a b"]), "the-colour": tf.constant([["blue"]])}

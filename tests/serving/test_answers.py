@@ -28,7 +28,7 @@ OUTPUTS = ["elmo", "word_emb", "default", "lengths"]
 def base(tmp_path_factory):
     base = tmp_path_factory.mktemp("models") / "elmo_tiny_en"
     elmo = keras_elmo.ElmoLayer.from_preset("elmo_tiny_en")
-    keras_elmo.export_saved_model(elmo, base)
+    keras_elmo.export_saved_model(elmo, base, batch_sizes=[])
     return base
 
 

@@ -35,7 +35,7 @@ def elmo():
 @pytest.fixture(scope="module")
 def elmo_server(elmo, tmp_path_factory):
     base = tmp_path_factory.mktemp("models") / "tiny"
-    keras_elmo.export_saved_model(elmo, base, text=True)
+    keras_elmo.export_saved_model(elmo, base, text=True, batch_sizes=[])
     with ModelServer(base, port=0, batching=BATCHING) as server:
         yield server
 
@@ -99,7 +99,7 @@ def tagger(elmo):
 def tagger_client(tagger, tmp_path_factory):
     base = tmp_path_factory.mktemp("models") / "tagger"
     labels = {"tags": ["N", "V", "A"], "topic": ["news", "sport"]}
-    keras_elmo.export_saved_model(tagger, base, labels=labels)
+    keras_elmo.export_saved_model(tagger, base, labels=labels, batch_sizes=[])
     with (
         ModelServer(base, port=0, batching=BATCHING) as server,
         ElmoClient(server.address, "tagger") as client,

@@ -130,7 +130,12 @@ def tagger(folder):
 
 
 @pytest.mark.parametrize(
-    "make, name", [(pair, "lm_weights"), (preset, "preset.v2"), (tagger, "tagger")]
+    "make, name",
+    [
+        pytest.param(pair, "lm_weights", marks=pytest.mark.slow),
+        (preset, "preset.v2"),
+        pytest.param(tagger, "tagger", marks=pytest.mark.slow),
+    ],
 )
 def test_another_model_is_exported_first_and_removed_at_the_end(
     make, name, stopped, tmp_path, monkeypatch, capsys
