@@ -3,7 +3,8 @@
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import h5py
 import keras
@@ -23,7 +24,7 @@ _KNOWN = re.compile(
 
 @dataclasses.dataclass
 class Entry:
-    """One data set of the file, and the variables that hold the same numbers.
+    """One array of the file, and the variables that hold the same numbers.
 
     Attributes:
         name: The data set's path in the file, as written.
@@ -125,39 +126,62 @@ def bilm_entries(bilm: BiLM) -> Iterator[Entry]:
                 )
 
 
-def read_weights(
-    path: str | os.PathLike, entries: Iterable[Entry], ignored: Iterable[str] = ()
+def assign_entries(
+    called: str | os.PathLike,
+    arrays: Mapping[str, Any],
+    entries: Iterable[Entry],
+    ignored: Iterable[str] = (),
 ):
-    """Fill built layers from a file of AI2's, one matrix at a time.
+    """Fill built layers from arrays of any source, one matrix at a time.
 
     Args:
-        path: An HDF5 file.
-        entries: What it should hold; nothing is assigned unless all of it fits.
+        called: What errors call the source, such as its path.
+        arrays: By the names of the entries: NumPy arrays, data sets of HDF5,
+            `StoredArray`s, or whatever else has `shape` and `dtype` and is read by
+            `np.asarray`.
+        entries: What there should be; nothing more is assigned once something does
+            not fit.
         ignored: Names, or beginnings of names, that may be there and are not used.
 
     Raises:
-        FormatError: Not HDF5, cut off, or data sets that are missing, unexpected, of
-            another shape or not finite numbers: all of them in one message.
+        FormatError: Arrays that are missing, unexpected, of another shape, or not
+            finite floats: all of them in one message.
+    """
+    named = {_name_in(arrays, entry): entry for entry in entries}
+    misfits = dict(_misfits(arrays, named))
+    problems = [*misfits.values(), *_unexpected(arrays, named, tuple(ignored))]
+    for name, entry in named.items():
+        if name in misfits:
+            continue
+        try:
+            array = np.asarray(arrays[name])
+        except OSError as error:
+            problems.append(f"{name}: cannot be read: {error}.")
+            continue
+        if not np.isfinite(array).all():
+            bad = array[~np.isfinite(array)].flat[0]
+            problems.append(f"{name}: expected finite numbers, found {bad}.")
+        elif not problems:
+            entry.assign(array)
+    if problems:
+        raise FormatError(f"{called}: " + " ".join(problems))
+
+
+def read_weights(
+    path: str | os.PathLike, entries: Iterable[Entry], ignored: Iterable[str] = ()
+):
+    """Fill built layers from a file of AI2's, as `assign_entries` does.
+
+    Args:
+        path: An HDF5 file.
+        entries, ignored: See there.
+
+    Raises:
+        FormatError: Not HDF5, cut off, or what is wrong with its data sets.
         OSError: The file cannot be opened.
     """
-    entries = list(entries)
     with open_hdf5(path) as file:
-        found = data_sets(file)
-        names = [_name_in(found, entry) for entry in entries]
-        problems = list(_problems(found, entries, names, tuple(ignored)))
-        if problems:
-            raise FormatError(f"{path}: " + " ".join(problems))
-        for entry, name in zip(entries, names, strict=True):
-            try:
-                array = file[name][...]
-            except OSError as error:
-                raise FormatError(f"{path}: {name}: cannot be read: {error}") from error
-            if not np.isfinite(array).all():
-                bad = array[~np.isfinite(array)].flat[0]
-                raise FormatError(
-                    f"{path}: {name}: expected finite numbers, found {bad}."
-                )
-            entry.assign(array)
+        assign_entries(path, data_sets(file), entries, ignored)
 
 
 def write_weights(path: str | os.PathLike, entries: Iterable[Entry], dtype="float32"):
@@ -206,23 +230,27 @@ def data_sets(file: h5py.File) -> dict[str, h5py.Dataset]:
     return found
 
 
-def _name_in(found, entry):
-    if entry.name not in found and entry.alias in found:
+def _name_in(arrays, entry):
+    if entry.name not in arrays and entry.alias in arrays:
         return entry.alias
     return entry.name
 
 
-def _problems(found, entries, names, ignored):
-    for entry, name in zip(entries, names, strict=True):
+def _misfits(arrays, named):
+    """Of each entry that cannot be read from `arrays` its name and why."""
+    for name, entry in named.items():
         expected = f"{name}: expected shape {entry.shape} ({entry.why})"
-        if name not in found:
-            yield f"{expected}, found nothing."
-        elif found[name].shape != entry.shape:
-            yield f"{expected}, found {found[name].shape}."
-        elif found[name].dtype.kind != "f":
-            yield f"{name}: expected floats, found {found[name].dtype}."
-    for name in sorted(set(found) - set(names)):
+        if name not in arrays:
+            yield name, f"{expected}, found nothing."
+        elif tuple(arrays[name].shape) != entry.shape:
+            yield name, f"{expected}, found {tuple(arrays[name].shape)}."
+        elif arrays[name].dtype.kind != "f":
+            yield name, f"{name}: expected floats, found {arrays[name].dtype}."
+
+
+def _unexpected(arrays, named, ignored):
+    for name in sorted(set(arrays) - set(named)):
         if not name.startswith(ignored or ("\0",)):
             hint = "not in these options" if _KNOWN.fullmatch(name) else "unknown"
-            shape = found[name].shape
-            yield f"{name}: expected no such data set ({hint}), found shape {shape}."
+            shape = tuple(arrays[name].shape)
+            yield f"{name}: expected no such entry ({hint}), found shape {shape}."

@@ -203,12 +203,12 @@ CELL = "RNN_1/RNN/MultiRNNCell/Cell1/LSTMCell"
         ),
         (
             edit(lambda f: f.create_dataset("CNN/W_cnn_9", data=np.zeros(3))),
-            "lm_weights.hdf5: CNN/W_cnn_9: expected no such data set "
+            "lm_weights.hdf5: CNN/W_cnn_9: expected no such entry "
             "(not in these options), found shape (3,).",
         ),
         (
             edit(lambda f: f.create_dataset("softmax/W", data=np.zeros(3))),
-            "softmax/W: expected no such data set (unknown), found shape (3,).",
+            "softmax/W: expected no such entry (unknown), found shape (3,).",
         ),
         (
             replace(f"{CELL}/W_P_0", np.zeros((36, 7), "f4")),
