@@ -34,6 +34,7 @@ ONLY_IN = {
     "tensorflow": (
         "text/string_ids.py",
         "text/raw_text.py",
+        "ai2/checkpoint.py",
         "saved_model/",
         "serving/",
         "pretraining/train.py",
