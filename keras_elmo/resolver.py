@@ -6,15 +6,29 @@ import zipfile
 
 import keras
 
+from keras_elmo.ai2.checkpoint import (
+    BilmCheckpoint,
+    has_bilm_checkpoint,
+    read_bilm_checkpoint,
+)
+from keras_elmo.ai2.files import OPTIONS, SOFTMAX, VOCABULARY, checkpoint_layers
+from keras_elmo.ai2.run_checkpoint import (
+    LAST,
+    RUN,
+    RunCheckpoint,
+    read_run_checkpoint,
+)
 from keras_elmo.ai2_pair import load_ai2
 from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.errors import FormatError
 from keras_elmo.presets.catalog import PRESETS
+from keras_elmo.presets.files import PRESET
 
 FORMS = (
     f"a preset's name ({', '.join(PRESETS)}), a preset's folder, a folder or ZIP "
-    "archive with options.json and one .hdf5 file, OPTIONS.json,WEIGHTS.hdf5, or a "
-    ".keras file"
+    "archive with options.json and one .hdf5 file, OPTIONS.json,WEIGHTS.hdf5, a .keras "
+    "file, the folder of a training run, ours or bilm-tf's, or an .npz checkpoint of "
+    "ours"
 )
 
 
@@ -22,9 +36,11 @@ def load_model(source: str | os.PathLike) -> ElmoLayer | keras.Model:
     """Load a model from any of the forms in which ELMo models come.
 
     Args:
-        source: A preset's name; the folder of a preset or of a training run; AI2's pair
-            as `OPTIONS,WEIGHTS`; a folder or a ZIP archive as in the NLPL repository
-            (`options.json`, one `.hdf5` file, perhaps others); a `.keras` file.
+        source: A preset's name; the folder of a preset or of a training run, finished
+            or not; AI2's pair as `OPTIONS,WEIGHTS`; a folder or a ZIP archive as in the
+            NLPL repository (`options.json`, one `.hdf5` file, perhaps others); a
+            `.keras` file; a run's `.npz` checkpoint; the folder in which bilm-tf
+            trained. Checkpoints of word input have their `vocab.txt` beside them.
 
     Returns:
         A built `ElmoLayer`; of a `.keras` file the model in it.
@@ -39,6 +55,9 @@ def load_model(source: str | os.PathLike) -> ElmoLayer | keras.Model:
     source = os.fspath(source)
     if source in PRESETS:
         return ElmoLayer.from_preset(source)
+    checkpoint = read_checkpoint(source)
+    if checkpoint is not None:
+        return _load_checkpoint(checkpoint)
     if os.path.isdir(source):
         return _load_folder(source, source)
     if zipfile.is_zipfile(source):
@@ -76,6 +95,42 @@ def load_elmo(source: str | os.PathLike) -> ElmoLayer:
     return found[0]
 
 
+def read_checkpoint(
+    source: str | os.PathLike,
+) -> BilmCheckpoint | RunCheckpoint | None:
+    """The checkpoint of a training that `source` names, None for the other forms.
+
+    A folder with AI2's pair or with a preset is none, whatever else is in it.
+
+    Raises:
+        FormatError: What is wrong with it, or that a run has none yet.
+        OSError: A file that cannot be opened.
+
+    >>> read_checkpoint("elmo_tiny_en"), read_checkpoint("my_elmo")
+    (None, None)
+    """
+    source = os.fspath(source)
+    if source in PRESETS:
+        return None
+    if os.path.isfile(source) and source.endswith(".npz"):
+        return read_run_checkpoint(source)
+    if not os.path.isdir(source):
+        return None
+    names = os.listdir(source)
+    if PRESET in names:
+        return None
+    if RUN in names and OPTIONS not in names:  # that is written last
+        if LAST not in names:
+            raise FormatError(
+                f"{source}: expected {LAST} (the run is not finished), found no "
+                "checkpoint yet."
+            )
+        return read_run_checkpoint(os.path.join(source, LAST))
+    if OPTIONS in names and len(_weights_files(names)) == 1:
+        return None
+    return read_bilm_checkpoint(source) if has_bilm_checkpoint(source) else None
+
+
 def elmo_layers(model: keras.Model) -> list[ElmoLayer]:
     """The `ElmoLayer`s of a model, those of models within it too."""
     found = []
@@ -98,23 +153,39 @@ def model_name(source: str | os.PathLike) -> str:
     return name if os.path.isdir(last) else os.path.splitext(name)[0]
 
 
-def _load_folder(folder, called):
-    if os.path.exists(os.path.join(folder, "preset.json")):
-        return ElmoLayer.from_preset(folder)
-    weights = sorted(
-        name
-        for name in os.listdir(folder)
-        if name.endswith((".hdf5", ".h5")) and name != "softmax.hdf5"
-    )
-    options = os.path.join(folder, "options.json")
-    if not os.path.exists(options) or len(weights) != 1:
-        found = ", ".join(sorted(os.listdir(folder))[:8]) or "nothing"
+def _load_checkpoint(checkpoint):
+    vocabulary = os.path.join(os.path.dirname(checkpoint.path), VOCABULARY)
+    if "char_cnn" not in checkpoint.options and not os.path.exists(vocabulary):
         raise FormatError(
-            f"{called}: expected options.json and one .hdf5 file, found {found}."
+            f"{vocabulary}: expected the words that {checkpoint.path} reads (its "
+            "options have no char_cnn), found no such file."
         )
-    vocabulary = os.path.join(folder, "vocab.txt")
+    layers = checkpoint_layers(
+        checkpoint.path, checkpoint.options, checkpoint.arrays, vocabulary
+    )
+    elmo = ElmoLayer(**layers)
+    elmo.build(None)
+    return elmo
+
+
+def _weights_files(names):
+    return [n for n in names if n.endswith((".hdf5", ".h5")) and n != SOFTMAX]
+
+
+def _load_folder(folder, called):
+    names = sorted(os.listdir(folder))
+    if PRESET in names:
+        return ElmoLayer.from_preset(folder)
+    weights = _weights_files(names)
+    if OPTIONS not in names or len(weights) != 1:
+        found = ", ".join(names[:8]) or "nothing"
+        raise FormatError(
+            f"{called}: expected {OPTIONS} and one .hdf5 file, or a checkpoint of a "
+            f"training, found {found}."
+        )
+    vocabulary = os.path.join(folder, VOCABULARY)
     return _load_pair(
-        options,
+        os.path.join(folder, OPTIONS),
         os.path.join(folder, weights[0]),
         vocabulary if os.path.exists(vocabulary) else None,
     )

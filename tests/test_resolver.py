@@ -9,7 +9,18 @@ import pytest
 import tensorflow as tf
 
 import keras_elmo
-from keras_elmo.resolver import load_elmo, load_model, model_name
+from keras_elmo.ai2.checkpoint import BilmCheckpoint
+from keras_elmo.ai2.run_checkpoint import RunCheckpoint
+from keras_elmo.resolver import load_elmo, load_model, model_name, read_checkpoint
+from tests.ai2.checkpoint_files import (
+    LM,
+    bilms_variables,
+    copy_of_bilms,
+    word_model,
+    write_bilm_folder,
+    write_dump,
+    write_run_checkpoint,
+)
 from tests.helpers import GOLDEN
 
 TINY = GOLDEN / "tiny"
@@ -72,6 +83,83 @@ def test_all_forms_lead_to_the_same_vectors(make, tmp_path, expected):
     np.testing.assert_array_equal(found.all_layers(WORDS), layers)
 
 
+def unfinished_run(tmp_path, options, variables):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "run.json").write_text("{}")
+    write_run_checkpoint(folder / "last.npz", options, variables)
+    return folder
+
+
+CHECKPOINTS = {
+    "bilm's folder": lambda tmp, *model: write_bilm_folder(tmp / "bilm", *model),
+    "run": unfinished_run,
+    "npz": lambda tmp, *model: write_run_checkpoint(tmp / "best.npz", *model),
+}
+
+
+@pytest.mark.parametrize("make", CHECKPOINTS.values(), ids=CHECKPOINTS)
+def test_a_checkpoint_is_the_model_that_bilm_dumps_of_it(make, tmp_path):
+    model = bilms_variables()
+    dumped = load_elmo(write_dump(tmp_path / "dump", *model))
+    found = load_elmo(make(tmp_path, *model))
+    words = np.array([["the", "naïve", "cat"]])
+    np.testing.assert_array_equal(found.all_layers(words), dumped.all_layers(words))
+    assert found.max_chars_per_token == 12
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own softmax", "shared"])
+@pytest.mark.parametrize("make", CHECKPOINTS.values(), ids=CHECKPOINTS)
+def test_a_checkpoint_of_word_input_needs_its_words(make, shared, tmp_path):
+    model = word_model(shared)
+    source = make(tmp_path, *model)
+    vocabulary = (source if source.is_dir() else tmp_path) / "vocab.txt"
+    with pytest.raises(keras_elmo.FormatError, match="vocab.txt: expected the words"):
+        load_elmo(source)
+    shutil.copy(LM / "vocab.txt", vocabulary)
+    dump = write_dump(tmp_path / "dump", *model)
+    shutil.copy(LM / "vocab.txt", dump)
+    words = np.array([["the", "cat", "zyzzyva"]])
+    np.testing.assert_array_equal(
+        load_elmo(source).all_layers(words), load_elmo(dump).all_layers(words)
+    )
+    vocabulary.write_text("<S>\n</S>\n<UNK>\n")
+    message = r"embedding: expected shape \(3, 6\) \(words in the vocabulary.*\(25, 6\)"
+    with pytest.raises(keras_elmo.FormatError, match=message):
+        load_elmo(source)
+
+
+def test_of_a_finished_run_it_is_the_weights_and_not_the_last_checkpoint(tmp_path):
+    options, variables = bilms_variables()
+    folder = unfinished_run(tmp_path, options, variables)
+    assert isinstance(read_checkpoint(folder), RunCheckpoint)
+    for path in write_dump(tmp_path / "dump", options, variables).iterdir():
+        shutil.copy(path, folder)
+    (folder / "softmax.hdf5").write_bytes(b"not looked at")
+    (folder / "last.npz").write_bytes(b"not looked at")
+    assert read_checkpoint(folder) is None
+    assert load_elmo(folder).bilm.num_layers == 2
+
+
+def test_of_bilms_folder_with_one_dump_in_it_it_is_the_dump(tmp_path, expected):
+    folder = copy_of_bilms(tmp_path)
+    assert isinstance(read_checkpoint(folder), BilmCheckpoint)
+    for name in ("options.json", "lm_weights.hdf5"):
+        shutil.copy(TINY / name, folder)
+    assert read_checkpoint(folder) is None
+    elmo, layers = expected
+    np.testing.assert_array_equal(load_elmo(folder).all_layers(WORDS), layers)
+    # Of two it is neither.
+    shutil.copy(folder / "lm_weights.hdf5", folder / "older.hdf5")
+    assert isinstance(read_checkpoint(folder), BilmCheckpoint)
+
+
+def test_other_forms_are_no_checkpoints(tmp_path):
+    assert read_checkpoint("elmo_tiny_en") is None
+    assert read_checkpoint("no_such_model.npz") is None
+    assert read_checkpoint(nlpl_archive(tmp_path)) is None
+
+
 def test_a_presets_name_is_known():
     elmo = load_model("elmo_tiny_en")
     assert elmo(WORDS).shape == (1, 3, 256)
@@ -105,6 +193,17 @@ def bad_archive(tmp_path):
     return path
 
 
+def run_without_checkpoint(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    return tmp_path
+
+
+def checkpoint_without_embedding(tmp_path):
+    options, variables = bilms_variables()
+    del variables["lm/char_embed"]
+    return write_run_checkpoint(tmp_path / "last.npz", options, variables)
+
+
 def plain_keras_file(tmp_path):
     words = keras.Input((3,))
     keras.Model(words, keras.layers.Dense(2)(words)).save(tmp_path / "plain.keras")
@@ -121,6 +220,26 @@ def plain_keras_file(tmp_path):
         (bad_archive, keras_elmo.FormatError, "bad.zip/model.hdf5: expected a whole"),
         (plain_keras_file, keras_elmo.FormatError, "with an ElmoLayer, found none"),
         (lambda tmp: "a.json,b.hdf5", FileNotFoundError, "a.json"),
+        (
+            run_without_checkpoint,
+            keras_elmo.FormatError,
+            "expected last.npz .the run is not finished., found no checkpoint yet",
+        ),
+        (
+            write("last.npz"),
+            keras_elmo.FormatError,
+            r"last.npz: expected a whole \.npz file",
+        ),
+        (
+            write("checkpoint"),
+            keras_elmo.FormatError,
+            "checkpoint: expected a preset's name",
+        ),
+        (
+            checkpoint_without_embedding,
+            keras_elmo.FormatError,
+            r"last.npz: char_embed: expected shape \(261, 4\).*, found nothing",
+        ),
     ],
 )
 def test_what_is_no_model_is_refused(make, error, message, tmp_path):
@@ -133,6 +252,7 @@ def test_what_is_no_model_is_refused(make, error, message, tmp_path):
     [
         ("elmo_tiny_en", "elmo_tiny_en"),
         ("models/tagger.keras", "tagger"),
+        ("runs/small/best.npz", "best"),
         ("models/my_elmo/", "my_elmo"),
         ("a/options.json,b/weights.hdf5", "weights"),
         ("144.zip", "144"),

@@ -1,6 +1,7 @@
 """AI2's pair of files as layers with weights, and back."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -19,6 +20,7 @@ from keras_elmo.text.characters import DEFAULT_MAX_CHARS
 from keras_elmo.text.vocabulary import read_vocabulary, write_vocabulary
 
 OPTIONS, WEIGHTS, VOCABULARY = "options.json", "lm_weights.hdf5", "vocab.txt"
+SOFTMAX = "softmax.hdf5"  # not AI2's: what our training runs leave beside these
 _ENCODER_NAMES = ("char_embed", "CNN", "embedding")
 
 
@@ -49,41 +51,91 @@ def read_layers(
         ValueError: Word input without a vocabulary.
     """
     options = read_options(options_file)
-    encoder_config = encoder_arguments(options)
-    bilm = BiLM(**bilm_arguments(options), dtype=dtype)
-    bilm.build((None, None, bilm.direction_dim))
-    if encoder_config is not None and embedding_file is None:
-        encoder = CharacterEncoder(**encoder_config, dtype=dtype)
-        encoder.build((None, None, None))
-        entries = [*weights.encoder_entries(encoder), *weights.bilm_entries(bilm)]
-        weights.read_weights(weights_file, entries)
-        max_chars = options["char_cnn"]["max_characters_per_token"]
-        return {
-            "token_encoder": encoder,
-            "bilm": bilm,
-            "vocabulary": None,
-            "max_chars_per_token": max_chars,
-        }
+    if "char_cnn" in options and embedding_file is None:
+        layers = _character_layers(options, dtype)
+        weights.read_weights(weights_file, _entries(layers))
+        return layers
+    layers = _word_layers(options, vocabulary_file, dtype)
+    weights.read_weights(
+        weights_file, weights.bilm_entries(layers["bilm"]), _ENCODER_NAMES
+    )
+    weights.read_weights(
+        embedding_file or weights_file,
+        weights.embedding_entries(layers["token_encoder"]),
+        ignored=() if embedding_file else ("RNN_",),
+    )
+    return layers
+
+
+def checkpoint_layers(
+    path: str,
+    options: dict[str, Any],
+    arrays: Mapping[str, Any],
+    vocabulary_file: str | os.PathLike | None = None,
+    dtype: Any = None,
+) -> dict[str, Any]:
+    """As `read_layers`, from what a checkpoint of a training holds.
+
+    Args:
+        path: What errors call it.
+        options: Checked options of AI2's.
+        arrays: Weights by AI2's names; the softmax among them is not used.
+        vocabulary_file, dtype: See there.
+
+    Raises:
+        FormatError: The entry, what was expected and what was found.
+        ValueError: Word input without a vocabulary.
+    """
+    if "char_cnn" in options:
+        layers = _character_layers(options, dtype)
+    else:
+        layers = _word_layers(options, vocabulary_file, dtype)
+    weights.assign_entries(path, arrays, _entries(layers), ignored=("softmax/",))
+    return layers
+
+
+def _character_layers(options, dtype):
+    encoder = CharacterEncoder(**encoder_arguments(options), dtype=dtype)
+    encoder.build((None, None, None))
+    return {
+        "token_encoder": encoder,
+        "bilm": _bilm(options, dtype),
+        "vocabulary": None,
+        "max_chars_per_token": options["char_cnn"]["max_characters_per_token"],
+    }
+
+
+def _word_layers(options, vocabulary_file, dtype):
     if vocabulary_file is None:
         raise ValueError(
             "vocabulary_file: expected a file for word input (it says which rows are "
             "<S>, </S> and <UNK>), received None."
         )
+    bilm = _bilm(options, dtype)
     words = read_vocabulary(vocabulary_file).words
     encoder = keras.layers.Embedding(len(words) + 1, bilm.direction_dim, dtype=dtype)
     encoder.build((None, None))
-    weights.read_weights(weights_file, weights.bilm_entries(bilm), _ENCODER_NAMES)
-    weights.read_weights(
-        embedding_file or weights_file,
-        weights.embedding_entries(encoder),
-        ignored=() if embedding_file else ("RNN_",),
-    )
     return {
         "token_encoder": encoder,
         "bilm": bilm,
         "vocabulary": words,
         "max_chars_per_token": DEFAULT_MAX_CHARS,
     }
+
+
+def _bilm(options, dtype):
+    bilm = BiLM(**bilm_arguments(options), dtype=dtype)
+    bilm.build((None, None, bilm.direction_dim))
+    return bilm
+
+
+def _entries(layers):
+    encoder = layers["token_encoder"]
+    if layers["vocabulary"] is None:
+        yield from weights.encoder_entries(encoder)
+    else:
+        yield from weights.embedding_entries(encoder)
+    yield from weights.bilm_entries(layers["bilm"])
 
 
 def write_layers(
