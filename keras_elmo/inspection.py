@@ -13,17 +13,24 @@ from typing import Any
 import h5py
 import keras
 
-from keras_elmo.ai2.files import OPTIONS, VOCABULARY, WEIGHTS
+from keras_elmo.ai2.checkpoint import BilmCheckpoint
+from keras_elmo.ai2.files import OPTIONS, SOFTMAX, VOCABULARY, WEIGHTS
+from keras_elmo.ai2.run_checkpoint import BEST, LAST, RUN
 from keras_elmo.ai2.weights import data_sets, open_hdf5
 from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.layers.character_encoder import CharacterEncoder
 from keras_elmo.presets.catalog import PRESETS, preset_directory
 from keras_elmo.presets.files import PRESET
-from keras_elmo.resolver import elmo_layers, load_model, model_name
+from keras_elmo.resolver import (
+    elmo_layers,
+    load_model,
+    model_name,
+    read_checkpoint,
+)
 
-_SOFTMAX = "softmax.hdf5"
 # Files that belong to a model's folder and are nothing to remark on.
-_USUAL = {OPTIONS, PRESET, _SOFTMAX, VOCABULARY, "README.md", "log.jsonl"}
+_USUAL = {OPTIONS, PRESET, SOFTMAX, VOCABULARY, RUN, LAST, BEST}
+_USUAL |= {"README.md", "lock", "log.jsonl"}
 
 
 def inspect_model(source: str | os.PathLike) -> dict[str, Any]:
@@ -174,12 +181,15 @@ def _bits(dtype):
 def _describe_files(source):
     if source in PRESETS:
         return {"form": "preset", **_describe_folder(preset_directory(source))}
+    checkpoint = read_checkpoint(source)
+    if checkpoint is not None:
+        return _describe_checkpoint(source, checkpoint)
     if os.path.isdir(source):
         names = os.listdir(source)
         form = "folder"
         if PRESET in names:
             form = "preset's folder"
-        elif _SOFTMAX in names:
+        elif SOFTMAX in names:
             form = "training run's folder"
         return {"form": form, **_describe_folder(source)}
     if not zipfile.is_zipfile(source):
@@ -190,21 +200,59 @@ def _describe_files(source):
         return {"form": "ZIP archive", **_describe_archive(archive)}
 
 
-def _describe_folder(folder):
+def _describe_checkpoint(source, checkpoint):
+    of_bilm = isinstance(checkpoint, BilmCheckpoint)
+    if of_bilm:
+        form = "folder of a training with bilm-tf"
+    elif os.path.isdir(source):
+        form = "training run's folder, not finished"
+    else:
+        form = "training run's checkpoint"
+    names, dtypes = set(checkpoint.arrays), _dtypes(checkpoint.arrays)
+    return {
+        "form": form,
+        "files": _files(_sizes(source))
+        if os.path.isdir(source)
+        else [{"name": source, "bytes": os.path.getsize(source)}],
+        "stored_dtypes": dtypes,
+        "notes": [
+            f"{os.path.basename(checkpoint.path)}: step {checkpoint.step}",
+            *_options_notes(checkpoint.options, in_training=of_bilm),
+            *_weights_notes(names, dtypes),
+            *_checkpoint_notes(checkpoint, names),
+            *_file_notes({SOFTMAX}),
+        ],
+    }
+
+
+def _checkpoint_notes(checkpoint, names):
+    if "softmax/b" not in names:
+        yield "softmax: absent; without a softmax there is no perplexity"
+    elif "softmax/W" not in names:
+        yield "softmax/W: absent; the words' vectors are the softmax too"
+    if isinstance(checkpoint, BilmCheckpoint) and not checkpoint.accumulators:
+        yield "Adagrad: absent; training goes on from new accumulators"
+
+
+def _sizes(folder):
     with os.scandir(folder) as entries:
-        sizes = {e.name: e.stat().st_size for e in entries if e.is_file()}
+        return {e.name: e.stat().st_size for e in entries if e.is_file()}
+
+
+def _describe_folder(folder):
+    sizes = _sizes(folder)
     with (
         open(os.path.join(folder, OPTIONS), "rb") as file,
         open_hdf5(os.path.join(folder, _weights_name(sizes))) as stored,
     ):
         return {
             "files": _files(sizes),
-            **_describe_ai2(json.load(file), stored, set(sizes)),
+            **_describe_ai2(json.load(file), data_sets(stored), set(sizes)),
         }
 
 
 def _describe_pair(options, weights):
-    beside = os.path.join(os.path.dirname(weights), _SOFTMAX)
+    beside = os.path.join(os.path.dirname(weights), SOFTMAX)
     with open(options, "rb") as file, open_hdf5(weights) as stored:
         return {
             "files": [
@@ -212,7 +260,9 @@ def _describe_pair(options, weights):
                 for path in (options, weights)
             ],
             **_describe_ai2(
-                json.load(file), stored, {_SOFTMAX} if os.path.exists(beside) else set()
+                json.load(file),
+                data_sets(stored),
+                {SOFTMAX} if os.path.exists(beside) else set(),
             ),
         }
 
@@ -230,14 +280,14 @@ def _describe_archive(archive):
     ):
         return {
             "files": _files(sizes),
-            **_describe_ai2(json.load(file), stored, set(sizes)),
+            **_describe_ai2(json.load(file), data_sets(stored), set(sizes)),
         }
 
 
 def _describe_keras(archive):
     weights = archive.getinfo("model.weights.h5")
     with _opened_member(archive, weights) as stored:
-        dtypes = _dtypes(stored)
+        dtypes = _dtypes(data_sets(stored))
     metadata = json.loads(archive.read("metadata.json"))
     return {
         "form": "Keras model",
@@ -260,7 +310,7 @@ def _weights_name(names):
     """Which of the files of a folder that loads has the weights."""
     if PRESET in names and WEIGHTS in names:
         return WEIGHTS
-    (name,) = (n for n in names if n.endswith((".hdf5", ".h5")) and n != _SOFTMAX)
+    (name,) = (n for n in names if n.endswith((".hdf5", ".h5")) and n != SOFTMAX)
     return name
 
 
@@ -268,23 +318,23 @@ def _files(sizes):
     return [{"name": name, "bytes": sizes[name]} for name in sorted(sizes)]
 
 
-def _dtypes(stored):
-    return sorted({str(data.dtype) for data in data_sets(stored).values()})
+def _dtypes(arrays):
+    return sorted({str(array.dtype) for array in arrays.values()})
 
 
-def _describe_ai2(options, stored, file_names):
-    names = set(data_sets(stored))
+def _describe_ai2(options, arrays, file_names):
+    dtypes = _dtypes(arrays)
     return {
-        "stored_dtypes": _dtypes(stored),
+        "stored_dtypes": dtypes,
         "notes": [
             *_options_notes(options),
-            *_weights_notes(names, _dtypes(stored)),
+            *_weights_notes(set(arrays), dtypes),
             *_file_notes(file_names),
         ],
     }
 
 
-def _options_notes(options):
+def _options_notes(options, in_training=False):
     lstm, char_cnn = options["lstm"], options.get("char_cnn")
     if char_cnn is None:
         yield "char_cnn: absent; words are looked up, not spelled"
@@ -292,7 +342,7 @@ def _options_notes(options):
         number = char_cnn.get("n_characters")
         if number is None:
             yield "char_cnn.n_characters: absent; 262 is taken"
-        elif number == 261:
+        elif number == 261 and not in_training:
             yield (
                 "char_cnn.n_characters: 261, as in training; bilm-tf reads the file "
                 "only with 262, the model is the same"
@@ -327,8 +377,8 @@ def _weights_notes(names, dtypes):
 
 
 def _file_notes(names):
-    if _SOFTMAX not in names:
-        yield f"{_SOFTMAX}: absent; without a softmax there is no perplexity"
+    if SOFTMAX not in names:
+        yield f"{SOFTMAX}: absent; without a softmax there is no perplexity"
     if PRESET not in names:
         yield f"{PRESET}: absent; the mix is the plain mean of the layers"
     others = sorted(n for n in names - _USUAL if not n.endswith((".hdf5", ".h5")))

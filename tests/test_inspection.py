@@ -12,6 +12,14 @@ import pytest
 import keras_elmo
 from keras_elmo.errors import FormatError
 from keras_elmo.inspection import inspect_model
+from tests.ai2.checkpoint_files import (
+    BILM_FOLDER,
+    LM,
+    bilms_variables,
+    word_model,
+    write_bilm_folder,
+    write_run_checkpoint,
+)
 from tests.helpers import GOLDEN
 
 TINY = GOLDEN / "tiny"
@@ -197,6 +205,60 @@ def test_a_training_run(tmp_path):
     assert facts["form"] == "training run's folder"
     assert facts["notes"] == [NO_PRESET]
     assert inspect_model(pair(folder))["notes"] == [NO_PRESET]
+
+
+def test_a_finished_runs_checkpoints_are_nothing_to_remark_on(tmp_path):
+    folder = copy("tiny", tmp_path / "run")
+    shutil.copy(folder / "lm_weights.hdf5", folder / "softmax.hdf5")
+    for name in ("run.json", "lock", "log.jsonl", "last.npz", "best.npz", "vocab.txt"):
+        (folder / name).write_text("")
+    assert inspect_model(folder)["notes"] == [NO_PRESET]
+
+
+def test_a_training_with_bilm():
+    facts = inspect_model(BILM_FOLDER)
+    json.dumps(facts)
+    assert facts["form"] == "folder of a training with bilm-tf"
+    assert [file["name"] for file in facts["files"]] == sorted(
+        path.name for path in BILM_FOLDER.iterdir()
+    )
+    assert facts["stored_dtypes"] == ["float32"]
+    first, options, last = facts["notes"]
+    assert (first, last) == ("model.ckpt-6: step 6", NO_PRESET)
+    assert options.startswith("options of training, not used here: all_clip_norm_val")
+    assert facts["parameters"] == count(LM / "dumped" / "lm_weights.hdf5") + 4
+    assert facts["elmo_layers"][0]["name"] == "checkpoint_char"
+
+
+def test_a_training_with_bilm_by_words(tmp_path):
+    folder = write_bilm_folder(tmp_path / "words", *word_model(shared=True))
+    shutil.copy(LM / "vocab.txt", folder)
+    notes = inspect_model(folder)["notes"]
+    assert notes[0] == "model.ckpt-7: step 7"
+    assert notes[1].startswith("char_cnn: absent")
+    assert "softmax/W: absent; the words' vectors are the softmax too" in notes
+    assert "Adagrad: absent; training goes on from new accumulators" in notes
+
+
+def test_a_run_that_is_not_finished_and_its_checkpoint(tmp_path):
+    options, variables = bilms_variables()
+    path = write_run_checkpoint(tmp_path / "last.npz", options, variables)
+    facts = inspect_model(path)
+    assert facts["form"] == "training run's checkpoint"
+    assert facts["files"] == [{"name": str(path), "bytes": path.stat().st_size}]
+    assert facts["notes"][0] == "last.npz: step 7"
+    assert facts["notes"][-1] == NO_PRESET
+    (tmp_path / "run.json").write_text("{}")
+    whole = inspect_model(tmp_path)
+    assert whole["form"] == "training run's folder, not finished"
+    assert [file["name"] for file in whole["files"]] == ["last.npz", "run.json"]
+    assert whole["notes"] == facts["notes"]
+    assert whole["parameters"] == facts["parameters"]
+    for name in ("lm/softmax/W", "lm/softmax/b"):
+        del variables[name]
+    write_run_checkpoint(path, options, variables)
+    notes = inspect_model(path)["notes"]
+    assert "softmax: absent; without a softmax there is no perplexity" in notes
 
 
 def test_a_keras_file(tmp_path):
