@@ -29,6 +29,8 @@ class BiLM(keras.layers.Layer):
             layer on. All of AI2's published models do.
         return_state: bool. Return the final states too.
         unroll: bool. See `ProjectedLSTM`.
+        dropout: float. See `LSTMStack`. AI2 trained with 0.1.
+        seed: int or None. Decides what is dropped.
 
     Call arguments:
         inputs: Float tensor of shape `(batch, time, P)`: vectors of any token
@@ -38,6 +40,7 @@ class BiLM(keras.layers.Layer):
             of shapes `(batch, P)` and `(batch, units)`. Zeros where None. The
             backward state enters at each row's last token.
         return_state: bool or None. Overrides the argument of the constructor.
+        training: bool. Whether dropout acts.
 
     Returns:
         Float tensor `(batch, num_layers + 1, time, 2 * P)`; with `return_state` the
@@ -66,6 +69,8 @@ class BiLM(keras.layers.Layer):
         skip_connections: bool = True,
         return_state: bool = False,
         unroll: bool = False,
+        dropout: float = 0.0,
+        seed: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -79,6 +84,8 @@ class BiLM(keras.layers.Layer):
         self.skip_connections = skip_connections
         self.return_state = return_state
         self.unroll = unroll
+        self.dropout = dropout
+        self.seed = seed
         self.forward_stack, self.backward_stack = (
             LSTMStack(
                 units,
@@ -88,10 +95,12 @@ class BiLM(keras.layers.Layer):
                 proj_clip,
                 skip_connections,
                 unroll,
+                dropout,
+                None if seed is None else seed + number,
                 **shared,
                 name=name,
             )
-            for name in ("forward_stack", "backward_stack")
+            for number, name in enumerate(("forward_stack", "backward_stack"))
         )
         self.supports_masking = True
 
@@ -113,14 +122,21 @@ class BiLM(keras.layers.Layer):
                 f"received shape {tuple(shape)}."
             )
 
-    def call(self, inputs, mask=None, initial_state=None, return_state=None):
+    def call(
+        self,
+        inputs,
+        mask=None,
+        initial_state=None,
+        return_state=None,
+        training=False,
+    ):
         self._check_shape(inputs.shape)
         forward_state, backward_state = initial_state or (None, None)
         inputs = ops.cast(inputs, self.compute_dtype)
         if mask is not None:
             inputs = inputs * ops.cast(mask, inputs.dtype)[:, :, None]
         forward, forward_state = self.forward_stack(
-            inputs, mask=mask, initial_state=forward_state
+            inputs, mask=mask, initial_state=forward_state, training=training
         )
         # Flipped along with its mask, a padded row begins with padding, through
         # which the state passes: the same as reversing within the row's length.
@@ -128,6 +144,7 @@ class BiLM(keras.layers.Layer):
             ops.flip(inputs, axis=1),
             mask=None if mask is None else ops.flip(mask, axis=1),
             initial_state=backward_state,
+            training=training,
         )
         layers = [ops.concatenate([inputs, inputs], axis=-1)]
         for left, right in zip(forward, backward, strict=True):
@@ -174,4 +191,6 @@ class BiLM(keras.layers.Layer):
             "skip_connections": self.skip_connections,
             "return_state": self.return_state,
             "unroll": self.unroll,
+            "dropout": self.dropout,
+            "seed": self.seed,
         }

@@ -106,7 +106,16 @@ class CharacterEncoder(keras.layers.Layer):
                 shape = layer.compute_output_shape(shape)
 
     def call(self, inputs):
-        x = self.char_cnn(inputs)
+        return self.project(self.char_cnn(inputs))
+
+    def project(self, x):
+        """What follows the `CharCNN`.
+
+        >>> layer = keras_elmo.CharacterEncoder([(1, 8), (2, 16)], projection_dim=6)
+        >>> layer.build((None, None, None))
+        >>> layer.project(np.zeros((1, 2, 24), "float32")).shape
+        TensorShape([1, 2, 6])
+        """
         if self.highway is not None:
             x = self.highway(x)
         return x if self.projection is None else self.projection(x)

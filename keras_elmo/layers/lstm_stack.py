@@ -24,18 +24,24 @@ class LSTMStack(keras.layers.Layer):
         proj_clip: float or None. See `ProjectedLSTM`.
         skip_connections: bool.
         unroll: bool. See `ProjectedLSTM`.
+        dropout: float from 0 to below 1. Share of the numbers that each layer reads
+            which are dropped in training. What is dropped is missing in the skip
+            connection too, as in bilm-tf; nothing is dropped in the recurrence.
+        seed: int or None. Decides what is dropped.
 
     Call arguments:
         inputs: Float tensor of shape `(batch, time, input_dim)`, read left to right.
         mask, reset: See `ProjectedLSTM`.
         initial_state: A list of `[h, c]`, one a layer; zeros where None.
+        training: bool. Whether dropout acts.
 
     Returns:
         Pair of the list of outputs, lowest layer first, each of shape
         `(batch, time, output_dim)`, and the list of final states `[h, c]`.
 
     Raises:
-        ValueError: `num_layers` below 1, or what `ProjectedLSTM` refuses.
+        ValueError: `num_layers` below 1, `dropout` out of its range, or what
+            `ProjectedLSTM` refuses.
 
     Example:
 
@@ -56,11 +62,17 @@ class LSTMStack(keras.layers.Layer):
         proj_clip: float | None = None,
         skip_connections: bool = True,
         unroll: bool = False,
+        dropout: float = 0.0,
+        seed: int | None = None,
         **kwargs,
     ):
         if num_layers < 1:
             raise ValueError(
                 f"LSTMStack: expected num_layers >= 1, received {num_layers}."
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(
+                f"LSTMStack: expected dropout from 0 to below 1, received {dropout}."
             )
         super().__init__(**kwargs)
         shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
@@ -72,6 +84,9 @@ class LSTMStack(keras.layers.Layer):
         self.proj_clip = proj_clip
         self.skip_connections = skip_connections
         self.unroll = unroll
+        self.dropout = dropout
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
         self.lstms = [
             ProjectedLSTM(
                 units,
@@ -99,10 +114,11 @@ class LSTMStack(keras.layers.Layer):
                 lstm.build(shape)
             shape = (*shape[:2], self.output_dim)
 
-    def call(self, inputs, mask=None, initial_state=None, reset=None):
+    def call(self, inputs, mask=None, initial_state=None, reset=None, training=False):
         x, outputs, states = inputs, [], []
         for i, lstm in enumerate(self.lstms):
             state = None if initial_state is None else initial_state[i]
+            x = self.drop(x, training)
             y, state = lstm(x, mask=mask, initial_state=state, reset=reset)
             if self.skip_connections and i > 0:
                 y = y + x
@@ -111,6 +127,16 @@ class LSTMStack(keras.layers.Layer):
             outputs.append(y)
             states.append(state)
         return outputs, states
+
+    def drop(self, x, training):
+        """`x` with dropout, in training; a model drops its highest output so too.
+
+        >>> keras_elmo.layers.LSTMStack(16, dropout=0.5).drop(np.ones(2), False)
+        array([1., 1.])
+        """
+        if not (self.dropout and training):
+            return x
+        return keras.random.dropout(x, self.dropout, seed=self.seed_generator)
 
     def get_initial_state(self, batch_size):
         """The zero state of each layer, a list of `[h, c]`.
@@ -145,4 +171,6 @@ class LSTMStack(keras.layers.Layer):
             "proj_clip": self.proj_clip,
             "skip_connections": self.skip_connections,
             "unroll": self.unroll,
+            "dropout": self.dropout,
+            "seed": self.seed,
         }
