@@ -10,6 +10,7 @@ exec((HERE / "keras_elmo" / "_version.py").read_text("utf-8"), version)
 
 ONNX = ["onnx>=1.20,<2", "onnxruntime>=1.23,<2", "tf2onnx>=1.17,<2"]
 PLOT = ["matplotlib>=3.9,<4"]
+TENSORBOARD = ["tensorboard>=2.19,<3"]
 
 setup(
     name="keras_elmo",
@@ -21,7 +22,15 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["keras_elmo", "keras_elmo.*"]),
-    package_data={"keras_elmo": ["demo_uses.tsv", "presets/*/*"]},
+    # Not the presets' softmax and vocabulary, which only language modelling needs.
+    package_data={
+        "keras_elmo": [
+            "demo_uses.tsv",
+            "presets/*/*.json",
+            "presets/*/*.md",
+            "presets/*/lm_weights.hdf5",
+        ]
+    },
     install_requires=[
         "tensorflow==2.21.*",
         "keras>=3.15,<3.16",
@@ -42,9 +51,12 @@ setup(
         "onnx": ONNX,
         # Pictures of load tests.
         "plot": PLOT,
+        # Event files of training runs.
+        "tensorboard": TENSORBOARD,
         "test": [
             *ONNX,
             *PLOT,
+            *TENSORBOARD,
             # Schemas for the deployment kit: compose, Kubernetes, shell.
             "check-jsonschema>=0.33,<1",
             "kubernetes-validate>=1.33,<2",

@@ -27,6 +27,11 @@ if not _is_command():
     from keras_elmo.layers.highway import Highway
     from keras_elmo.layers.projected_lstm import ProjectedLSTM
     from keras_elmo.layers.scalar_mix import ScalarMix
+    from keras_elmo.pretraining.language_model import LanguageModel
+    from keras_elmo.pretraining.model_files import (
+        load_bilm_checkpoint,
+        load_language_model,
+    )
     from keras_elmo.text.characters import batch_to_ids, pad_sentences
 
 __all__ = [
@@ -36,12 +41,15 @@ __all__ = [
     "ElmoLayer",
     "FormatError",
     "Highway",
+    "LanguageModel",
     "ProjectedLSTM",
     "ScalarMix",
     "__version__",
     "batch_to_ids",
     "export_saved_model",
     "load_ai2",
+    "load_bilm_checkpoint",
+    "load_language_model",
     "pad_sentences",
     "save_ai2",
 ]

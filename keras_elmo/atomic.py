@@ -25,9 +25,10 @@ def written_beside(path: str | os.PathLike) -> Iterator[str]:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        if error.filename != beside:
+        # Whoever asked for `path` does not know of the other, and a full disk names
+        # no file at all.
+        if error.errno is None or error.filename not in (None, beside):
             raise
-        # Whoever asked for `path` does not know of the other.
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
         with contextlib.suppress(OSError):

@@ -107,13 +107,16 @@ def embed_file(
     }
 
 
-def read_lines(file: BinaryIO, raw: bool = False) -> Iterator[list[str]]:
+def read_lines(
+    file: BinaryIO, raw: bool = False, errors: str = "strict"
+) -> Iterator[list[str]]:
     """The sentences of a text, one a line, blank lines too, as they are asked for.
 
     Args:
         file: Opened for reading bytes, of UTF-8. Only "\\n" ends a line.
         raw: Tokenise each line (`keras_elmo.text.tokenize`) instead of splitting it at
             white space.
+        errors: `"strict"`, or `"replace"` to read U+FFFD for what is not UTF-8.
 
     Raises:
         FormatError: Not UTF-8; file and line are named.
@@ -121,7 +124,7 @@ def read_lines(file: BinaryIO, raw: bool = False) -> Iterator[list[str]]:
     >>> list(read_lines(io.BytesIO(b"so it goes\\n\\n")))
     [['so', 'it', 'goes'], []]
     """
-    lines = _decoded(file)
+    lines = _decoded(file, errors)
     if not raw:
         yield from (line.split() for line in lines)
         return
@@ -133,10 +136,10 @@ def read_lines(file: BinaryIO, raw: bool = False) -> Iterator[list[str]]:
             yield [word.decode("utf-8") for word in row[:length]]
 
 
-def _decoded(file):
+def _decoded(file, errors):
     for number, line in enumerate(file, 1):
         try:
-            yield line.decode("utf-8")
+            yield line.decode("utf-8", errors)
         except UnicodeDecodeError as error:
             raise FormatError(
                 f"{getattr(file, 'name', 'text')}: line {number}: expected UTF-8, "

@@ -1,7 +1,9 @@
 """What several test files share: where the reference numbers are, and common checks."""
 
+import contextlib
 import inspect
 import pathlib
+import resource
 import tempfile
 
 import keras
@@ -70,6 +72,17 @@ def _random_sum(outputs):
         factors = rng.standard_normal(tuple(tensor.shape)).astype("float32")
         total = total + keras.ops.sum(keras.ops.cast(tensor, "float32") * factors)
     return total
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """No file may grow beyond `size` bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def check_layer(layer_class, arguments, inputs, mask=None, time_axis=1):

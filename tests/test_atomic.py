@@ -1,5 +1,6 @@
 """A file appears whole or not at all."""
 
+import errno
 import os
 
 import pytest
@@ -35,3 +36,14 @@ def test_json_that_cannot_be_written_leaves_the_old_file_alone(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
     assert path.read_text() == before
+
+
+def test_an_error_that_names_no_file_gets_the_name_asked_for(tmp_path):
+    path = tmp_path / "file"
+    with pytest.raises(OSError) as caught, written_beside(path):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write does
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    with pytest.raises(OSError) as caught, written_beside(path):
+        open(tmp_path / "absent")
+    assert caught.value.filename == str(tmp_path / "absent")
+    assert os.listdir(tmp_path) == []

@@ -57,7 +57,9 @@ print(json.dumps({
 """
 
 
-@pytest.mark.parametrize("case", ["tiny", "tiny_nocnnproj_nohighway"])
+@pytest.mark.parametrize(
+    "case", ["tiny", pytest.param("tiny_nocnnproj_nohighway", marks=pytest.mark.slow)]
+)
 def test_ids_are_embedded_without_tensorflow(case, tmp_path):
     done = subprocess.run(
         [

@@ -4,12 +4,19 @@ import keras
 
 import keras_elmo
 import keras_elmo.layers
+import keras_elmo.pretraining
 import keras_elmo.serving
 import keras_elmo.text
 
 
 def test_all_lists_what_there_is():
-    for module in (keras_elmo, keras_elmo.layers, keras_elmo.text, keras_elmo.serving):
+    for module in (
+        keras_elmo,
+        keras_elmo.layers,
+        keras_elmo.pretraining,
+        keras_elmo.serving,
+        keras_elmo.text,
+    ):
         assert module.__all__ == sorted(module.__all__)
         for name in module.__all__:
             assert getattr(module, name) is not None
@@ -20,12 +27,15 @@ def test_all_lists_what_there_is():
         "ElmoLayer",
         "FormatError",
         "Highway",
+        "LanguageModel",
         "ProjectedLSTM",
         "ScalarMix",
         "__version__",
         "batch_to_ids",
         "export_saved_model",
         "load_ai2",
+        "load_bilm_checkpoint",
+        "load_language_model",
         "pad_sentences",
         "save_ai2",
     }
@@ -40,5 +50,5 @@ def test_layers_are_found_in_both_places():
 
 
 def test_a_name_that_is_none_is_an_attribute_error():
-    for module in (keras_elmo, keras_elmo.text):
+    for module in (keras_elmo, keras_elmo.pretraining, keras_elmo.text):
         assert not hasattr(module, "no_such_name")

@@ -55,8 +55,7 @@ def read_run_checkpoint(path: str | os.PathLike) -> RunCheckpoint:
 file, found: File is not a zip file.
     """
     path = os.fspath(path)
-    stored = npz_arrays(path)
-    meta = _meta(stored, path)
+    stored, meta = read_stored(path)
     step = meta.get("step")
     if isinstance(step, bool) or not isinstance(step, int) or step < 0:
         raise FormatError(f"{path}: meta: step: expected an int >= 0, found {step!r}.")
@@ -71,6 +70,25 @@ file, found: File is not a zip file.
         },
         meta=meta,
     )
+
+
+def read_stored(
+    path: str | os.PathLike,
+) -> tuple[dict[str, StoredArray], dict[str, Any]]:
+    """All arrays of a checkpoint by their whole names, and what `meta` says.
+
+    Raises:
+        FormatError: Not a checkpoint, or a damaged one; so does an array on reading.
+        OSError: The file cannot be opened.
+
+    >>> np.savez("last.npz", meta=np.array('{"step": 3}'))
+    >>> read_stored("last.npz")[1]
+    {'step': 3}
+    """
+    stored = npz_arrays(path)
+    meta = _meta(stored, path)
+    del stored[META]
+    return stored, meta
 
 
 def _meta(stored, path):

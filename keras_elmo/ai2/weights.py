@@ -1,6 +1,8 @@
 """AI2's `lm_weights.hdf5`: one table of entries, read and written by the same lines."""
 
+import contextlib
 import dataclasses
+import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -60,9 +62,10 @@ class Entry:
 
     def value(self) -> np.ndarray:
         """The data set's numbers, float32."""
-        arrays = [keras.ops.convert_to_numpy(v) for v in self.variables]
+        arrays = [variable.numpy() for variable in self.variables]
         array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        return array[self.skipped_rows :].reshape(self.shape).astype("float32")
+        array = array[self.skipped_rows :].reshape(self.shape)
+        return array.astype("float32", copy=False)
 
 
 def encoder_entries(encoder: CharacterEncoder) -> Iterator[Entry]:
@@ -197,13 +200,69 @@ def write_weights(path: str | os.PathLike, entries: Iterable[Entry], dtype="floa
     """
     if dtype not in ("float32", "float16"):
         raise ValueError(f'dtype: expected "float32" or "float16", received {dtype!r}.')
-    with written_beside(path) as beside, h5py.File(beside, "w") as file:
+    with new_hdf5(path) as file:
         for entry in entries:
             value = entry.value()
-            if np.abs(value).max(initial=0) > np.finfo(dtype).max:
+            largest = max(value.max(initial=0), -value.min(initial=0))
+            if largest > np.finfo(dtype).max:
                 raise ValueError(f"{entry.name}: a weight is too large for {dtype}.")
-            value = value.astype(dtype)
+            value = value.astype(dtype, copy=False)
             file.create_dataset(entry.name, data=value, track_times=False)
+            del value  # a large model's table twice is too much
+
+
+@contextlib.contextmanager
+def new_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
+    """An HDF5 file to be filled; it appears whole or not at all.
+
+    Raises:
+        OSError: It cannot be written; on a full disk not before the block's end.
+
+    >>> with new_hdf5("out.hdf5") as file:
+    ...     file["a"] = np.ones(3)
+    """
+    with written_beside(path) as beside, open(beside, "w+b") as raw:
+        held = _HeldErrors(raw)
+        with h5py.File(held, "w") as file:
+            yield file
+        held.let_go()
+
+
+class _HeldErrors(io.RawIOBase):
+    """A file whose errors wait: one that HDF5 sees while it writes ends the process."""
+
+    def __init__(self, file):
+        self._file, self._error = file, None
+
+    def let_go(self):
+        if self._error is not None:
+            raise self._error
+
+    def _try(self, method, *arguments, otherwise=0):
+        if self._error is None:
+            try:
+                return method(*arguments)
+            except OSError as error:
+                self._error = error
+        return otherwise
+
+    def seek(self, offset, whence=os.SEEK_SET):
+        return self._try(self._file.seek, offset, whence)
+
+    def tell(self):
+        return self._try(self._file.tell)
+
+    def readinto(self, buffer):
+        return self._try(self._file.readinto, buffer, otherwise=len(buffer))
+
+    def write(self, data):
+        return self._try(self._file.write, data, otherwise=len(data))
+
+    def truncate(self, size):
+        return self._try(self._file.truncate, size)
+
+    def flush(self):
+        self._try(self._file.flush)
 
 
 def open_hdf5(path: str | os.PathLike) -> h5py.File:

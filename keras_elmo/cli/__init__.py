@@ -17,11 +17,23 @@ COMMANDS = (
     "query",
     "vocab",
     "pretrain",
+    "finetune",
     "evaluate",
+    "score",
+    "substitutes",
 )
 MODEL_HELP = (
     "a preset's name (elmo_tiny_en) or folder, a folder or ZIP archive with "
-    "options.json and one .hdf5 file, OPTIONS.json,WEIGHTS.hdf5, or a .keras file"
+    "options.json and one .hdf5 file, OPTIONS.json,WEIGHTS.hdf5, a .keras file, the "
+    "folder of a training run, ours or bilm-tf's, or an .npz checkpoint of ours"
+)
+LANGUAGE_MODEL_HELP = (
+    "folder of a training run, or another model that has a softmax and a vocabulary: "
+    "a checkpoint of a run, bilm's training folder, or a preset"
+)
+TEXT_HELP = (
+    "UTF-8, one sentence a line, its words separated by white space; what ends in .gz "
+    "is compressed"
 )
 
 

@@ -49,6 +49,23 @@ def positive_float(text: str) -> float:
     return number
 
 
+def fraction(text: str) -> float:
+    """A number from 0 to below 1.
+
+    >>> fraction("0.1")
+    0.1
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a number from 0 to below 1, received {text!r}"
+        )
+    return number
+
+
 def port(text: str) -> int:
     """A TCP port, or 0.
 

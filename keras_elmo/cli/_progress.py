@@ -21,5 +21,9 @@ def progress_bar(*columns):
 
     console = Console(stderr=True, highlight=False)
     return Progress(
-        *columns, console=console, transient=True, disable=not sys.stderr.isatty()
+        *columns,
+        console=console,
+        transient=True,
+        disable=not sys.stderr.isatty(),
+        redirect_stdout=False,  # results stay what they are
     )

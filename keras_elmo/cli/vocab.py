@@ -43,6 +43,13 @@ def add_parser(subparsers):
         metavar="N",
         help="keep at most so many words, the three special ones included",
     )
+    parser.add_argument(
+        "--errors",
+        choices=["strict", "replace"],
+        default="strict",
+        help="what becomes of text that is not UTF-8: an error that names the line, or "
+        "U+FFFD (strict)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -51,8 +58,8 @@ def run(args):
     """Write the vocabulary, and tell its size and what it covers.
 
     Args:
-        args: `argparse.Namespace` with `shards`, `out`, `min_count`, `size` and
-            `json`.
+        args: `argparse.Namespace` with `shards`, `out`, `min_count`, `size`,
+            `errors` and `json`.
 
     Raises:
         FormatError: if a shard is not UTF-8 or not gzip, or there is no text.
@@ -65,6 +72,7 @@ def run(args):
     from keras_elmo.errors import FormatError
     from keras_elmo.pretraining.corpus import find_shards, read_sentences
     from keras_elmo.text.vocabulary import (
+        UNKNOWN,
         count_words,
         most_frequent,
         write_vocabulary,
@@ -74,16 +82,16 @@ def run(args):
     os.stat(folder)  # before the work, not after it
     shards = {}
     for pattern in args.shards:
-        here = [pattern] if os.path.exists(pattern) else find_shards(pattern)
-        shards |= dict.fromkeys(here)  # each once
+        shards |= dict.fromkeys(find_shards(pattern))  # each once
     with progress_bar() as bar:
-        counts = count_words(read_sentences(bar.track(shards, description="shards")))
+        paths = bar.track(shards, description="shards")
+        counts = count_words(read_sentences(paths, args.errors))
     tokens = counts.total()
     if not tokens:
         raise FormatError(f"{', '.join(shards)}: expected sentences, found none.")
     words = list(most_frequent(counts, args.min_count, args.size))
     write_vocabulary(args.out, words)
-    covered = sum(counts[word] for word in words)
+    covered = sum(counts[word] for word in words if word != UNKNOWN)
     facts = {
         "out": args.out,
         "words": len(words),

@@ -43,8 +43,7 @@ def find_config(name_or_file: str) -> dict[str, Any]:
     """The options of a named size, or of an options file.
 
     Raises:
-        FormatError: Neither, or a file that is not an options file, or one without
-            character input.
+        FormatError: Neither, or a file that is not an options file.
 
     >>> find_config("tiny")["lstm"]["dim"]
     512
@@ -56,10 +55,4 @@ def find_config(name_or_file: str) -> dict[str, Any]:
             f"{name_or_file}: expected one of {', '.join(CONFIGS)}, or an options "
             "file, found neither."
         )
-    options = read_options(name_or_file)
-    if "char_cnn" not in options:
-        raise FormatError(
-            f"{name_or_file}: char_cnn: expected a JSON object (character input), "
-            "found nothing."
-        )
-    return options
+    return read_options(name_or_file)

@@ -1,28 +1,25 @@
 """Perplexity by the full softmax, every token counted once."""
 
-import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_elmo.pretraining.corpus import windows
+from keras_elmo.pretraining.backend import steps
 from keras_elmo.pretraining.language_model import LanguageModel
-from keras_elmo.text.vocabulary import Vocabulary
+from keras_elmo.pretraining.windows import row_windows, text_windows
 
-UNROLL = 20
+BATCH, UNROLL = 32, 20
+_LOGITS = 2**25  # numbers of a window's softmax at a time, 128 MB
 
 
 def perplexities(
     model: LanguageModel,
-    vocabulary: Vocabulary,
     sentences: Iterable[list[str]],
     *,
-    max_chars: int,
-    batch: int = 32,
+    batch: int = BATCH,
     carry_state: bool = False,
     progress: Callable[[int], None] = lambda tokens: None,
 ) -> dict[str, Any]:
@@ -33,13 +30,13 @@ def perplexities(
     `batch` matters.
 
     Args:
-        model: The language model, its LSTMs unrolled.
-        vocabulary: Its vocabulary.
+        model: The language model.
         sentences: Lists of words.
-        max_chars: Characters a word.
-        batch: Rows that are computed at a time.
-        carry_state: Start each sentence from the state that the one before in its row
-            left, as bilm does.
+        batch: Rows that are computed at a time, at most.
+        carry_state: Running text: its sentences are divided among the rows, so that
+            each row reads `1 / batch` of the text from its start to its end, and a
+            sentence starts from the state that the one before left. Order and `batch`
+            then matter, and all sentences are held in memory.
         progress: Called with the number of tokens done so far.
 
     Returns:
@@ -47,66 +44,115 @@ def perplexities(
         `tokens` (words and sentence ends), `unknown` (words), `vocabulary_size`.
 
     Raises:
-        ValueError: There is no sentence.
+        ValueError: There is no sentence, or `batch` is below 1.
     """
-    counts = {"unknown": 0}
-
-    def counted():
-        for words in sentences:
-            ids = [vocabulary.id(word) for word in words]
-            counts["unknown"] += ids.count(vocabulary.unknown)
-            yield words
-
-    states = model.get_initial_state(batch)
-
-    @tf.function(input_signature=[_window_specs(batch), _specs_of(states)])
-    def step(window, states):
-        return model(window, states, carry_over_sentences=carry_state)
-
-    # Of itself TensorFlow warns where functions like this are made again and again.
-    step = step.get_concrete_function()
-    total, tokens = np.zeros(2), 0
-    widest = model.encoder.char_cnn.widest
-    for window in windows(counted(), vocabulary, batch, UNROLL, widest, max_chars):
-        losses, states = step(as_tensors(window), states)
-        losses = keras.ops.convert_to_numpy(losses).astype(np.float64)
-        total += (losses * window.weights).sum(axis=(1, 2))
-        tokens += int(window.weights.sum())
-        progress(tokens)
+    _check_batch("perplexities", batch)
+    if not carry_state:
+        # Rows that would stay empty, or whose softmax takes too much memory.
+        many = len(sentences) if isinstance(sentences, Sized) else batch
+        fitting = _LOGITS // (len(model.vocabulary) * UNROLL)
+        batch = max(1, min(batch, many, fitting))
+    unroll = positions_that_fit(model, batch)
+    if carry_state:
+        texts = _parts(list(sentences), batch)
+        windows = row_windows(texts, model.reader, unroll)
+        forward = steps().compiled_forward(model, True)
+    else:
+        windows = text_windows(sentences, model.reader, batch, unroll)
+        forward = model.compiled_forward
+    total, tokens, unknown = _totals(model, windows, forward, progress)
     if not tokens:
         raise ValueError("perplexities: expected at least one sentence, received none.")
-    forward, backward = (float(p) for p in np.exp(total / tokens))
+    return _summary(model, total / tokens, tokens, unknown)
+
+
+def perplexity_like_bilm(
+    model: LanguageModel,
+    sentences: Iterable[list[str]],
+    batch: int,
+    progress: Callable[[int], None] = lambda tokens: None,
+) -> dict[str, Any]:
+    """The number that bilm-tf's own test gives, with all that is odd about it.
+
+    Each row takes the next sentence when its own runs out and carries its state over.
+    The first time that a row finds no sentence ends the test, so what the other rows
+    have not read by then is dropped: the more rows, the more.
+
+    Args:
+        model: The language model.
+        sentences: Lists of words. A blank line is a sentence of no words in bilm.
+        batch: Rows.
+        progress: Called with the number of tokens done so far.
+
+    Returns:
+        What `perplexities` gives, bilm's number being `geometric_mean`, of the tokens
+        that were counted; and `dropped`, the number of the others.
+
+    Raises:
+        ValueError: There are fewer sentences than rows, for which bilm gives NaN.
+
+    Source: `test` in bilm-tf `bilm/training.py`, `_get_batch` in `bilm/data.py`.
+    """
+    _check_batch("perplexity_like_bilm", batch)
+    found, length = 0, 0
+
+    def counted():
+        nonlocal found, length
+        for words in sentences:
+            found, length = found + 1, length + len(words) + 1
+            yield words
+
+    # Which row takes a sentence depends on where the others are: one position a time.
+    windows = text_windows(counted(), model.reader, batch, 1, drop_unfinished=True)
+    forward = steps().compiled_forward(model, True)
+    total, tokens, unknown = _totals(model, windows, forward, progress)
+    if not tokens:
+        raise ValueError(
+            f"perplexity_like_bilm: expected at least {batch} sentences, one a row, "
+            f"received {found} (bilm's own number is NaN then)."
+        )
+    facts = _summary(model, total / tokens, tokens, unknown)
+    return facts | {"dropped": length - tokens}
+
+
+def positions_that_fit(model: LanguageModel, batch: int) -> int:
+    """Positions of a window whose softmax takes a moderate amount of memory."""
+    return max(1, min(UNROLL, _LOGITS // (len(model.vocabulary) * batch)))
+
+
+def _check_batch(caller, batch):
+    if batch < 1:
+        raise ValueError(f"{caller}: expected batch >= 1, received {batch}.")
+
+
+def _parts(sentences, batch):
+    """Neighbouring sentences together, in `batch` lists or fewer, none empty."""
+    bounds = np.linspace(0, len(sentences), min(batch, len(sentences)) + 1).astype(int)
+    return [sentences[start:stop] for start, stop in itertools.pairwise(bounds)]
+
+
+def _totals(model, windows, forward, progress):
+    """Both directions' summed losses; how many tokens, how many of them unknown."""
+    total, tokens, unknown, states = np.zeros(2), 0, 0, None
+    for window in windows:
+        states = states or model.get_initial_state(window.inputs.shape[1])
+        losses, states = forward(window.arrays(), states)
+        total += (losses.astype(np.float64) * window.weights).sum(axis=(1, 2))
+        real = window.weights[0] > 0
+        tokens += int(real.sum())
+        unknown += int((window.targets[0][real] == model.vocabulary.unknown).sum())
+        progress(tokens)
+    return total, tokens, unknown
+
+
+def _summary(model, losses, tokens, unknown):
+    forward, backward = (float(np.exp(loss)) for loss in losses)
     return {
         "forward": forward,
         "backward": backward,
         "arithmetic_mean": (forward + backward) / 2,
         "geometric_mean": math.sqrt(forward * backward),
         "tokens": tokens,
-        "unknown": counts["unknown"],
-        "vocabulary_size": len(vocabulary),
-    }
-
-
-def _window_specs(batch):
-    rows = {
-        f"{direction}_{kind}": tf.TensorSpec((batch, UNROLL), tf.int32)
-        for direction in ("forward", "backward")
-        for kind in ("inputs", "targets")
-    }
-    return rows | {
-        "characters": tf.TensorSpec((None, None), tf.int32),
-        "starts": tf.TensorSpec((batch, UNROLL), tf.bool),
-        "weights": tf.TensorSpec((batch, UNROLL), tf.float32),
-    }
-
-
-def _specs_of(states):
-    return keras.tree.map_structure(tf.TensorSpec.from_tensor, states)
-
-
-def as_tensors(window) -> dict[str, tf.Tensor]:
-    """The arrays of a window as tensors, by name."""
-    return {
-        field.name: tf.constant(getattr(window, field.name))
-        for field in dataclasses.fields(window)
+        "unknown": unknown,
+        "vocabulary_size": len(model.vocabulary),
     }

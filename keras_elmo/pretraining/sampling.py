@@ -2,12 +2,34 @@
 
 import numpy as np
 
+from keras_elmo.errors import FormatError
+from keras_elmo.text.vocabulary import SPECIALS, Vocabulary
+
+# Nats by which a text must speak against a vocabulary's order: a few sentences may by
+# chance.
+_CERTAIN = 100.0
+
+
+def log_uniform(ids: np.ndarray, vocabulary_size: int) -> np.ndarray:
+    """Zipf's law for words in order of falling frequency, as AI2's sampler has it.
+
+    Args:
+        ids: Numbers of words, k.
+        vocabulary_size: V.
+
+    Returns:
+        float64 array of the shape of `ids`: `log((k + 2) / (k + 1)) / log(V + 1)`.
+
+    >>> log_uniform(np.arange(3), 3).round(3)
+    array([0.5  , 0.292, 0.208])
+    """
+    return np.log1p(1.0 / (np.asarray(ids) + 1.0)) / np.log(vocabulary_size + 1.0)
+
 
 class LogUniformSampler:
-    """Distinct word numbers with `P(k) = log((k + 2) / (k + 1)) / log(V + 1)`.
+    """Distinct word numbers, drawn by `log_uniform`.
 
-    That is Zipf's law for a vocabulary in order of falling frequency. The sampler has
-    no state: the same seed, step and stream give the same draw.
+    The sampler has no state: the same seed, step and stream give the same draw.
 
     Args:
         vocabulary_size: V.
@@ -52,7 +74,8 @@ class LogUniformSampler:
         rng = np.random.default_rng([self.seed, step, stream])
         drawn = np.empty(0, np.int64)
         while True:
-            uniform = rng.random(2 * self.count)
+            # More each time: the last words of a vocabulary take many draws.
+            uniform = rng.random(max(2 * self.count, len(drawn)))
             # The inverse of the distribution function log(k + 2) / log(V + 1).
             more = np.exp(uniform * np.log(self.vocabulary_size + 1.0)).astype(np.int64)
             more = np.minimum(more - 1, self.vocabulary_size - 1)
@@ -71,8 +94,7 @@ class LogUniformSampler:
         Returns:
             float32 array of the shape of `ids`.
         """
-        ids = np.asarray(ids, np.float64)
-        p = np.log((ids + 2) / (ids + 1)) / np.log(self.vocabulary_size + 1.0)
+        p = log_uniform(ids, self.vocabulary_size)
         if tries == self.count:
             return (tries * p).astype(np.float32)
         return -np.expm1(tries * np.log1p(-p)).astype(np.float32)
@@ -84,25 +106,69 @@ def sampled_rows(
     """What the sampled softmax of a step needs, ready to gather.
 
     Args:
-        window: A `corpus.Window`.
+        window: A `windows.Window`.
         sampler: Gives each direction its own negatives.
         step: The training step.
 
     Returns:
-        `rows`, the distinct rows of the softmax that occur; for each direction
-        `*_true` `(batch, unroll)` and `*_negatives` `(count,)`, places in `rows`, and
-        their expected counts `*_true_expected`, `*_negatives_expected`.
+        `rows`, the distinct rows of the softmax that occur; `true`
+        `(2, batch, unroll)` and `negatives` `(2, count)`, places in `rows`, by
+        direction; and their expected counts `true_expected`, `negatives_expected`.
     """
-    arrays, ids = {}, {}
-    for stream, name in enumerate(("forward", "backward")):
-        targets = getattr(window, f"{name}_targets")
-        negatives, tries = sampler.draw(step, stream)
-        ids[f"{name}_true"] = targets
-        ids[f"{name}_negatives"] = negatives
-        for key in (f"{name}_true", f"{name}_negatives"):
-            arrays[f"{key}_expected"] = sampler.expected_counts(ids[key], tries)
-    rows = np.unique(np.concatenate([part.reshape(-1) for part in ids.values()]))
-    arrays["rows"] = rows.astype(np.int32)
-    for key, part in ids.items():
-        arrays[key] = np.searchsorted(rows, part).astype(np.int32)
-    return arrays
+    draws = [sampler.draw(step, direction) for direction in range(2)]
+    negatives = np.stack([ids for ids, _ in draws])
+    expected = [
+        np.stack(
+            [
+                sampler.expected_counts(ids[direction], tries)
+                for direction, (_, tries) in enumerate(draws)
+            ]
+        )
+        for ids in (window.targets, negatives)
+    ]
+    rows = np.unique(np.concatenate([window.targets.reshape(-1), negatives.ravel()]))
+    return {
+        "rows": rows.astype(np.int32),
+        "true": np.searchsorted(rows, window.targets).astype(np.int32),
+        "negatives": np.searchsorted(rows, negatives).astype(np.int32),
+        "true_expected": expected[0],
+        "negatives_expected": expected[1],
+    }
+
+
+def check_order(vocabulary: Vocabulary, occurrences: np.ndarray):
+    """Refuse a vocabulary that is not in order of falling frequency.
+
+    The sampled softmax draws and weighs words by their place. An order will do, such
+    as that of another or a larger text, where `log_uniform` predicts the words of the
+    text better than equal chances would; an alphabetical one does not. The three
+    special words may stand anywhere.
+
+    Args:
+        vocabulary: The vocabulary.
+        occurrences: How often the text has each word, as of `corpus.count_corpus`.
+
+    Raises:
+        FormatError: Another order; the word that is most out of place is named, with
+            its line.
+
+    >>> check_order(Vocabulary(["<S>", "</S>", "<UNK>", "a"]), np.array([9, 9, 0, 9]))
+    """
+    specials = [vocabulary.id(word) for word in SPECIALS]
+    numbers = np.delete(np.arange(len(vocabulary)), specials)
+    counts = occurrences[numbers]
+    chances = log_uniform(numbers, len(vocabulary))
+    chances /= chances.sum()
+    if counts @ np.log(chances * len(numbers)) >= -_CERTAIN:
+        return
+    ranks = np.arange(1, len(numbers) + 1)
+    right = np.empty_like(ranks)
+    right[np.argsort(-counts, kind="stable")] = ranks
+    worst = np.argmax(counts * np.log(ranks / right))
+    number = int(numbers[worst])
+    raise FormatError(
+        f"{vocabulary.source}: line {vocabulary.line(number)}: expected the words by "
+        "falling frequency (the sampled softmax draws them by their place), found "
+        f"{vocabulary.words[number]!r}, which the text has {counts[worst]:,} times, "
+        f"behind {ranks[worst] - 1:,} words, where {right[worst] - 1:,} belong."
+    )

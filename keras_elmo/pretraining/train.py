@@ -1,58 +1,34 @@
-"""Pre-training: windows of text in, a biLM in AI2's files out."""
+"""Pre-training and fine-tuning: text in, a biLM in AI2's files out."""
 
+import contextlib
 import dataclasses
+import hashlib
 import itertools
-import json
-import math
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
-import numpy as np
-import tensorflow as tf
-
+from keras_elmo.ai2.options import options_of
 from keras_elmo.errors import FormatError
-from keras_elmo.pretraining.corpus import (
-    find_shards,
-    read_sentences,
-    shuffled,
-    windows,
+from keras_elmo.pretraining.corpus import count_corpus, find_shards, read_sentences
+from keras_elmo.pretraining.language_model import LanguageModel
+from keras_elmo.pretraining.loop import TrainingLoop
+from keras_elmo.pretraining.memory import (
+    check_memory,
+    memory_available,
+    memory_needed,
 )
-from keras_elmo.pretraining.evaluate import as_tensors, perplexities
-from keras_elmo.pretraining.run_files import new_language_model, save_language_model
-from keras_elmo.pretraining.sampling import LogUniformSampler, sampled_rows
-from keras_elmo.text.vocabulary import read_vocabulary
-
-CLIP_NORM = 10.0  # `all_clip_norm_val` of AI2's options
-LOG = "log.jsonl"
-_REPORT_EVERY = 20
-_WARM_UP = 0.02  # of all steps, with the cosine schedule
-
-
-@dataclasses.dataclass
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        step, steps: Done and to do.
-        tokens: Positions done, words and sentence ends.
-        tokens_per_second: Since the start, validation left out.
-        loss: Mean of both directions since the report before, in nats, of the
-            sampled softmax.
-        sampled_perplexity: `exp(loss)`; lower than a real perplexity.
-        heldout: What `perplexities` gives on the start of the held-out text, or None
-            where this step was not followed by a validation.
-    """
-
-    step: int
-    steps: int
-    tokens: int
-    tokens_per_second: float
-    loss: float
-    sampled_perplexity: float
-    heldout: dict[str, Any] | None = None
+from keras_elmo.pretraining.model_files import (
+    OPTIONS,
+    VOCABULARY,
+    check_same_words,
+    weights_digest,
+)
+from keras_elmo.pretraining.run_folder import LAST, RUN, RunFolder
+from keras_elmo.pretraining.sampling import check_order
+from keras_elmo.pretraining.scalars import require_tensorboard
+from keras_elmo.pretraining.settings import Progress, TrainingSettings
+from keras_elmo.text.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 
 
 def pretrain(
@@ -60,163 +36,166 @@ def pretrain(
     heldout: str,
     vocabulary_file: str,
     options: dict[str, Any],
-    run: str,
+    run: str | os.PathLike,
+    settings: TrainingSettings | None = None,
     *,
-    epochs: float = 10.0,
-    batch: int = 128,
-    unroll: int = 20,
-    negatives: int = 8192,
-    seed: int = 0,
-    optimizer: str = "adagrad",
-    learning_rate: float = 0.2,
-    schedule: str = "constant",
-    dtype: str = "float32",
-    validate_every: int = 500,
-    heldout_sentences: int = 500,
-    carry_over_sentences: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+    tensorboard: bool = False,
 ) -> Iterator[Progress]:
-    """Train a biLM; the work is done as the result is iterated over.
+    """Train a biLM, or go on with it; the work is done as the result is iterated over.
 
-    Both directions read the same sentences. The LSTM state is carried from window to
-    window and is zero at each sentence's start. After each validation, and at the
-    end, the model is written to `run`.
+    A run that was stopped at any moment, and is started again with the same
+    arguments, ends with the same weights, bit for bit on the same machine (on a GPU
+    with deterministic operations switched on).
 
     Args:
         train: Pattern of the training shards, tokenised, one sentence a line.
         heldout: Held-out text, for validation.
         vocabulary_file: Words to predict, by falling frequency.
-        options: Checked options of AI2's with character input.
-        run: Folder to make; it must not hold a model yet.
-        epochs: Passes over the shards, may be a fraction.
-        batch: Rows.
-        unroll: Positions of a window; gradients do not go beyond it.
-        negatives: Words drawn for the sampled softmax, for each direction and step.
-        seed: Decides the start weights, the order of sentences and the negatives.
-        optimizer: `"adagrad"` as AI2 (accumulators from 1), or `"adam"`.
-        learning_rate: AI2's for Adagrad is 0.2; for Adam 0.002 does well.
-        schedule: `"constant"`, or `"cosine"`: a short rise, then down to zero.
-        dtype: Keras dtype policy, such as `"mixed_bfloat16"`.
-        validate_every: Steps from one validation to the next.
-        heldout_sentences: A validation reads so many, from the file's start.
-        carry_over_sentences: AI2's way: do not reset the state at a sentence's start.
+        options: Checked options of AI2's.
+        run: Folder of the run. New, or begun with the same arguments; a finished one
+            is left as it is, and nothing is yielded.
+        settings: See there.
+        stopped: Asked after each step; where it says so, a checkpoint is written and
+            the iteration ends.
+        tensorboard: Whether to write `run`/tensorboard too, from the same numbers as
+            the log (extra `tensorboard`).
 
     Yields:
-        `Progress`, every 20 steps and after each validation.
+        `Progress`: at step 0, every 20 steps, and after each validation.
 
     Raises:
-        FormatError: A vocabulary or text that is not one.
-        FileExistsError: `run` holds a model already.
-        FloatingPointError: The loss is no longer a finite number; what was written
-            last stays.
+        FormatError: A vocabulary or text that is not one, a vocabulary that does not
+            fit into memory, or a run that began with other arguments.
+        BlockingIOError: Another process trains in `run`.
+        FileExistsError: `run` holds a model that is no training run.
+        FloatingPointError: Loss or gradients are no longer finite numbers; the last
+            checkpoint stays.
+        OSError: A file cannot be read or written; the last checkpoint stays.
     """
-    if os.path.exists(os.path.join(run, "options.json")):
-        raise FileExistsError(f"{run}: expected a new folder, found a model in it.")
-    shards = find_shards(train)
+    settings = settings or TrainingSettings()
     vocabulary = read_vocabulary(vocabulary_file)
-    sampler = LogUniformSampler(len(vocabulary), negatives, seed)
-    max_chars = options["char_cnn"]["max_characters_per_token"]
-    validation = list(itertools.islice(read_sentences([heldout]), heldout_sentences))
-    per_epoch = sum(len(words) + 1 for words in read_sentences(shards))
-    if not per_epoch or not validation:
-        raise FormatError(
-            f"{train if not per_epoch else heldout}: expected sentences, found none."
-        )
-    steps = max(1, round(epochs * per_epoch / (batch * unroll)))
+    yield from _train(
+        train, heldout, vocabulary, options, run, settings, None, stopped, tensorboard
+    )
 
-    keras.utils.set_random_seed(seed)
-    model = new_language_model(options, len(vocabulary), unroll=True, dtype=dtype)
-    trainer = _Trainer(
+
+def finetune(
+    model: LanguageModel,
+    train: str,
+    heldout: str,
+    run: str | os.PathLike,
+    settings: TrainingSettings | None = None,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    tensorboard: bool = False,
+) -> Iterator[Progress]:
+    """Train a language model further, on other text; see `pretrain`.
+
+    The vocabulary stays the model's, and the model itself as it is: the result is in
+    `run`, after one epoch by default. With Adagrad a model of bilm's goes on with
+    bilm's own accumulators.
+
+    Yields:
+        As `pretrain`, and first, from a new run, the held-out perplexity at step 0.
+    """
+    encoder = model.encoder if model.reads_characters else None
+    options = options_of(model.bilm, encoder, model.max_chars)
+    settings = dataclasses.replace(
+        settings or TrainingSettings(epochs=1.0),
+        share_embedding_softmax=model.share_embedding_softmax,
+    )
+    yield from _train(
+        train,
+        heldout,
+        model.vocabulary,
+        options,
+        run,
+        settings,
         model,
-        _optimizer(optimizer, learning_rate, schedule, steps),
-        carry_over_sentences,
+        stopped,
+        tensorboard,
     )
-    rng = np.random.default_rng(seed)
-    endless = itertools.chain.from_iterable(
-        shuffled(read_sentences(rng.permutation(shards)), rng)
-        for _ in itertools.count()
+
+
+def _train(
+    train, heldout, vocabulary, options, run, settings, start, stopped, tensorboard
+):
+    # The rest of AI2's options says how AI2 trained, which the settings say here.
+    options = {key: options[key] for key in ("lstm", "char_cnn") if key in options}
+    shards = find_shards(train)
+    if settings.share_embedding_softmax and "char_cnn" in options:
+        raise FormatError(
+            "share_embedding_softmax: expected options without char_cnn (word input), "
+            "received characters."
+        )
+    if settings.negatives >= len(vocabulary):
+        raise FormatError(
+            "negatives: expected fewer than the words of the vocabulary, "
+            f"{len(vocabulary)}, received {settings.negatives}."
+        )
+    sentences = read_sentences([heldout], settings.errors)
+    validation = list(itertools.islice(sentences, settings.heldout_sentences))
+    if not validation:
+        raise FormatError(f"{heldout}: expected sentences, found none.")
+    if tensorboard:
+        require_tensorboard()  # before the text is counted
+    folder = RunFolder(run)
+    identity = _identity(settings, options, vocabulary, shards, heldout, start)
+    with folder.locked():
+        if all(map(folder.has, (RUN, LAST, VOCABULARY))):  # a run of that vocabulary
+            check_same_words(vocabulary, folder.file(VOCABULARY))
+        facts = folder.begin(identity)
+        if facts is not None and folder.has(OPTIONS):
+            return
+        needed = _memory_needed(settings, options, vocabulary)
+        check_memory(vocabulary, needed, memory_available())
+        if facts is None:
+            counts = count_corpus(shards, vocabulary, settings.errors, stopped)
+            if counts is None:
+                return
+            if not counts.sentences:
+                raise FormatError(f"{train}: expected sentences, found none.")
+            if settings.negatives and start is None:
+                check_order(vocabulary, counts.occurrences)
+            facts = counts.facts()
+            write_vocabulary(folder.file(VOCABULARY), vocabulary.words)
+            folder.keep(identity, facts)
+        loop = TrainingLoop(
+            folder, settings, options, vocabulary, shards, validation, facts["tokens"]
+        )
+        with contextlib.closing(loop.run(start, stopped, tensorboard)) as progress:
+            yield from progress
+
+
+def _memory_needed(settings, options, vocabulary):
+    positions = settings.batch // settings.parts * settings.unroll
+    return memory_needed(
+        options,
+        len(vocabulary),
+        settings.optimizer,
+        settings.share_embedding_softmax,
+        0 if settings.negatives else positions,
     )
-    widest = model.encoder.char_cnn.widest
-    stream = windows(endless, vocabulary, batch, unroll, widest, max_chars)
-    states = model.get_initial_state(batch)
-    os.makedirs(run, exist_ok=True)
-    losses, seconds = [], 0.0
-    for step in range(1, steps + 1):
-        started = time.perf_counter()
-        window = next(stream)
-        loss, states = trainer.step(
-            as_tensors(window) | sampled_rows(window, sampler, step), states
-        )
-        losses.append(float(loss))
-        seconds += time.perf_counter() - started
-        if not math.isfinite(losses[-1]):
-            raise FloatingPointError(f"{run}: step {step}: the loss is {losses[-1]}.")
-        validate = step % validate_every == 0 or step == steps
-        if not validate and step % _REPORT_EVERY:
-            continue
-        progress = Progress(
-            step=step,
-            steps=steps,
-            tokens=step * batch * unroll,
-            tokens_per_second=step * batch * unroll / seconds,
-            loss=float(np.mean(losses)),
-            sampled_perplexity=math.exp(np.mean(losses)),
-        )
-        losses = []
-        if validate:
-            progress.heldout = perplexities(
-                model, vocabulary, validation, max_chars=max_chars
-            )
-            save_language_model(model, vocabulary, max_chars, run)
-        with open(os.path.join(run, LOG), "a", encoding="utf-8") as log:
-            log.write(json.dumps(dataclasses.asdict(progress)) + "\n")
-        yield progress
 
 
-class _Trainer:
-    """One training step, compiled: losses, gradients, clipping, update."""
-
-    def __init__(self, model, optimizer, carry_over_sentences):
-        self.model = model
-        self.optimizer = optimizer
-        self.carry_over_sentences = carry_over_sentences
-        optimizer.build(model.trainable_variables)
-        self.step = tf.function(self._step, reduce_retracing=True)
-
-    def _step(self, window, states):
-        variables = self.model.trainable_variables
-        unroll = window["starts"].shape[1]
-        with tf.GradientTape() as tape:
-            losses, states = self.model(
-                window, states, carry_over_sentences=self.carry_over_sentences
-            )
-            loss = tf.reduce_mean(losses)
-            # bilm's gradients are of the sum over a window, which the bound of their
-            # norm, and Adagrad, depend on.
-            objective = loss * unroll
-        gradients = tape.gradient(objective, [v.value for v in variables])
-        gradients, _ = tf.clip_by_global_norm(gradients, CLIP_NORM)
-        self.optimizer.apply(gradients, variables)
-        return loss, states
+def _identity(settings, options, vocabulary: Vocabulary, shards, heldout, start):
+    """What decides the weights of a run."""
+    chosen = dataclasses.asdict(settings)
+    del chosen["checkpoint_every"]
+    words = "\n".join(vocabulary.words).encode("utf-8")
+    identity = {
+        "settings": chosen,
+        "options": options,
+        "vocabulary": {
+            "words": len(vocabulary),
+            "sha256": hashlib.sha256(words).hexdigest(),
+        },
+        "shards": [_name_and_size(path) for path in shards],
+        "heldout": _name_and_size(heldout),
+    }
+    return identity if start is None else identity | {"model": weights_digest(start)}
 
 
-def _optimizer(name, learning_rate, schedule, steps):
-    if schedule == "cosine":
-        warm_up = max(1, round(_WARM_UP * steps))
-        learning_rate = keras.optimizers.schedules.CosineDecay(
-            0.0,
-            max(1, steps - warm_up),
-            warmup_target=learning_rate,
-            warmup_steps=warm_up,
-        )
-    elif schedule != "constant":
-        raise ValueError(
-            'pretrain: expected schedule "constant" or "cosine", '
-            f"received {schedule!r}."
-        )
-    if name == "adagrad":
-        return keras.optimizers.Adagrad(learning_rate, initial_accumulator_value=1.0)
-    if name == "adam":
-        return keras.optimizers.Adam(learning_rate)
-    raise ValueError(
-        f'pretrain: expected optimizer "adagrad" or "adam", received {name!r}.'
-    )
+def _name_and_size(path):
+    return f"{os.path.basename(path)}, {os.path.getsize(path)} bytes"

@@ -35,10 +35,13 @@ class Vocabulary:
     """
 
     def __init__(self, words: Iterable[str], source: str = "vocabulary"):
+        self.source = source
         self.words, self._ids = [], {}
+        self._skipped = []  # at which number a line was passed over
         lines = {}
         for line, word in enumerate(words, 1):
             if word == _SKIPPED:
+                self._skipped.append(len(self.words))
                 continue
             if not word:
                 raise FormatError(
@@ -63,6 +66,14 @@ class Vocabulary:
     def id(self, word: str) -> int:
         """The number of a word, that of `<UNK>` where it has none."""
         return self._ids.get(word, self.unknown)
+
+    def line(self, number: int) -> int:
+        """The line of the file in which the word of a number stands.
+
+        >>> Vocabulary(["<S>", "</S>", "!!!MAXTERMID", "<UNK>"]).line(2)
+        4
+        """
+        return number + 1 + sum(at <= number for at in self._skipped)
 
     def token_ids(self, sentences: Iterable[list[str]]) -> np.ndarray:
         """Sentences as a word-input model reads them: number + 1, 0 for padding.
@@ -98,7 +109,7 @@ def read_vocabulary(path: str | os.PathLike) -> Vocabulary:
     words = []
     for i, line in enumerate(lines):
         try:
-            words.append(line.decode("utf-8").strip())
+            words.append(line.decode("utf-8" if i else "utf-8-sig").strip())
         except UnicodeDecodeError as error:
             raise FormatError(
                 f"{path}: line {i + 1}: expected UTF-8, {error}."
@@ -140,7 +151,7 @@ def most_frequent(
     ['<S>', '</S>', '<UNK>', 'a', 'b']
     """
     words = [word for word in counts if counts[word] >= min_count]
-    words = [word for word in words if word not in SPECIALS]
+    words = [word for word in words if word not in (*SPECIALS, _SKIPPED)]
     words.sort(key=lambda word: (-counts[word], word))
     yield from SPECIALS
     yield from words if size is None else words[: max(size - len(SPECIALS), 0)]

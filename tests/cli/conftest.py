@@ -6,6 +6,8 @@ import sys
 import pytest
 
 from keras_elmo import cli
+from keras_elmo.pretraining.model_files import save_language_model
+from tests.pretraining import small_models
 
 
 @pytest.fixture
@@ -21,6 +23,14 @@ def command(capsys):
         return status, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def language_model(tmp_path_factory):
+    """The folder of a language model, bilm's own after six steps of training."""
+    folder = tmp_path_factory.mktemp("models") / "run"
+    save_language_model(small_models.bilms_model(), folder)
+    return folder
 
 
 class _Terminal(io.StringIO):

@@ -1,49 +1,50 @@
-"""The commands `keras-elmo pretrain` and `keras-elmo evaluate`."""
+"""The command `keras-elmo pretrain`."""
 
 import contextlib
 import io
 import json
-import math
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from keras_elmo import cli
 from keras_elmo.resolver import load_elmo
-from tests.helpers import GOLDEN
+from tests.cli.training_arguments import CONFIG, LM, arguments
 
-LM = GOLDEN / "lm"
-CONFIG = {
-    "lstm": {"dim": 12, "projection_dim": 6, "n_layers": 1, "cell_clip": 3},
-    "char_cnn": {
-        "activation": "relu",
-        "embedding": {"dim": 4},
-        "filters": [[1, 4], [2, 4]],
-        "max_characters_per_token": 12,
-        "n_highway": 1,
-    },
-}
-LINES = [line.split() for line in (LM / "test.txt").read_text("utf-8").split("\n")]
-VOCABULARY = (LM / "vocab.txt").read_text("utf-8").split()
-TOKENS = sum(len(words) + 1 for words in LINES if words)
+LINES = [line.split() for line in (LM / "train.txt").read_text("utf-8").split("\n")]
+WORDS = sum(map(len, LINES))
+TOKENS = WORDS + sum(map(bool, LINES))
+VOCABULARY = set((LM / "vocab.txt").read_text("utf-8").split())
 UNKNOWN = sum(word not in VOCABULARY for words in LINES for word in words)
+FINISHED = {
+    "best.npz",
+    "last.npz",
+    "lm_weights.hdf5",
+    "lock",
+    "log.jsonl",
+    "options.json",
+    "run.json",
+    "softmax.hdf5",
+    "vocab.txt",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_windows():
+    """Validation in windows of 3, which compile faster than those of 20."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras_elmo.pretraining.evaluate.UNROLL", 3)
+        yield
 
 
 def pretrain(config_file, run, **others):
     """The arguments of a small run."""
-    chosen = {
-        "train": LM / "tr*n.txt",
-        "heldout": LM / "test.txt",
-        "vocab": LM / "vocab.txt",
-        "config": config_file,
-        "out": run,
-        "epochs": 2,
-        "batch": 3,
-        "unroll": 4,
-        "negatives": 8,
-        **others,
-    }
-    pairs = ([f"--{key.replace('_', '-')}", str(chosen[key])] for key in chosen)
-    return ["pretrain", *(item for pair in pairs for item in pair)]
+    chosen = {"vocab": LM / "vocab.txt", "config": config_file, "epochs": 2, **others}
+    return ["pretrain", *arguments(run, **chosen)]
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +60,15 @@ def trained(config, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "run"
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        assert cli.main(pretrain(config, run, epochs=2.5)) == 0
+        argv = pretrain(config, run, epochs=2.5)
+        assert cli.main([*argv, "--tensorboard"]) == 0
     return run, out.getvalue(), err.getvalue()
 
 
-def test_a_run_leaves_a_language_model(trained):
+def test_a_run_leaves_a_model_and_its_checkpoints(trained):
     run, out, _ = trained
-    assert sorted(path.name for path in run.iterdir()) == [
-        "lm_weights.hdf5",
-        "log.jsonl",
-        "options.json",
-        "softmax.hdf5",
-        "vocab.txt",
-    ]
+    names = {path.name for path in run.iterdir()}
+    assert names == FINISHED | {"tensorboard"}
     assert load_elmo(run).bilm.units == 12
     assert out.splitlines()[-1] == str(run)
     assert "geometric mean held-out perplexity" in out
@@ -81,7 +78,11 @@ def test_without_a_terminal_each_validation_is_a_plain_line(trained):
     run, _, err = trained
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [entry["heldout"] is None for entry in log] == [True, False]
-    (line,) = err.splitlines()
+    begin, line = err.splitlines()
+    assert begin == (
+        f"{run}: from step 0 to {log[1]['steps']}; a pass is {TOKENS} tokens (words "
+        f"and sentence ends), {UNKNOWN / WORDS:.2%} of the words unknown"
+    )
     entry = log[1]
     assert line.startswith(f"step {entry['step']}/{entry['steps']}: ")
     assert f"loss {entry['loss']:.4f} nats" in line
@@ -91,45 +92,47 @@ def test_without_a_terminal_each_validation_is_a_plain_line(trained):
     assert "\x1b" not in err
 
 
-def test_evaluate_agrees_with_the_last_validation(trained, command):
+def test_scalars_of_tensorboard_are_those_of_the_log(trained):
     run, *_ = trained
-    last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    status, out, err = command("evaluate", run, LM / "test.txt", "--json")
-    assert (status, err) == (0, "")
-    facts = json.loads(out)
-    assert set(facts) == {
-        "forward",
-        "backward",
-        "arithmetic_mean",
-        "geometric_mean",
-        "tokens",
-        "unknown",
-        "vocabulary_size",
-    }
-    assert (facts["tokens"], facts["unknown"]) == (TOKENS, UNKNOWN)
-    assert facts["vocabulary_size"] == len(VOCABULARY)
-    assert facts == pytest.approx(last["heldout"], rel=1e-4)
-    product = facts["forward"] * facts["backward"]
-    assert facts["geometric_mean"] == pytest.approx(math.sqrt(product))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    for tag, values in {
+        "training/loss in nats": [entry["loss"] for entry in log],
+        "training/sampled perplexity": [e["sampled_perplexity"] for e in log],
+        "training/gradient norm": [entry["gradient_norm"] for entry in log],
+        "training/share of clipped cells": [entry["clipped_cells"] for entry in log],
+        "training/learning rate": [entry["learning_rate"] for entry in log],
+        "heldout/perplexity forward": [log[1]["heldout"]["forward"]],
+        "heldout/perplexity backward": [log[1]["heldout"]["backward"]],
+    }.items():
+        steps = [entry["step"] for entry in log][-len(values) :]
+        found = events.Tensors(tag)
+        assert [event.step for event in found] == steps
+        numbers = [event.tensor_proto.float_val[0] for event in found]
+        assert numbers == pytest.approx(values, rel=1e-6)
 
 
-def test_evaluate_prints_what_json_has(trained, command, tmp_path):
+def test_the_same_command_on_a_finished_run_does_nothing(config, trained, command):
+    run, first, _ = trained
+    before = {path: path.stat().st_mtime_ns for path in run.iterdir()}
+    argv = pretrain(config, run, epochs=2.5)
+    status, out, err = command(*argv)
+    assert (status, out, err) == (0, first, "")
+    after = {path: path.stat().st_mtime_ns for path in run.iterdir()}
+    lock = run / "lock"  # says which process looked last
+    assert before | {lock: None} == after | {lock: None}
+
+
+def test_other_arguments_on_a_run_are_refused(config, trained, command):
     run, *_ = trained
-    vocabulary = tmp_path / "words.txt"
-    vocabulary.write_bytes((LM / "vocab.txt").read_bytes())
-    (run / "vocab.txt").rename(tmp_path / "away.txt")
-    argv = ["evaluate", run, LM / "test.txt", "--vocab", vocabulary, "--carry-state"]
-    try:
-        status, out, err = command(*argv, "--batch", 2)
-    finally:
-        (tmp_path / "away.txt").rename(run / "vocab.txt")
-    assert (status, err) == (0, "")
-    names = [line.rpartition(" ")[0].strip() for line in out.splitlines()]
-    means = ["forward", "backward", "arithmetic mean", "geometric mean"]
-    assert names[:4] == [f"{mean} perplexity" for mean in means]
-    assert out.splitlines()[4] == (
-        f"{TOKENS} tokens (words and sentence ends), {UNKNOWN} words unknown, "
-        f"a vocabulary of {len(VOCABULARY)}"
+    status, out, err = command(*pretrain(config, run, epochs=3))
+    assert (status, out) == (1, "")
+    assert err == (
+        f"keras-elmo: {run}: expected the arguments that this run began with, found "
+        "settings.epochs 3.0 (it began with 2.5). Another folder makes another run.\n"
     )
 
 
@@ -139,22 +142,62 @@ def test_json_of_a_run_is_one_object_and_a_terminal_gets_a_bar(
     shown = terminal()
     run = tmp_path / "run"
     chosen = {"epochs": 0.1, "optimizer": "adam", "schedule": "cosine", "seed": 3}
-    argv = pretrain(config, run, **chosen)
+    argv = pretrain(config, run, **chosen, negatives=0)
     status, out, _ = command(*argv, "--carry-over-sentences", "--json")
     assert status == 0
     facts = json.loads(out)
-    assert facts["run"] == str(run)
+    assert (facts["run"], facts["finished"]) == (str(run), True)
     assert facts["step"] == facts["steps"] == 1
-    assert facts["heldout"]["tokens"] == TOKENS
-    names = ("tokens/s", "nats", "sampled perplexity", "held-out perplexity")
+    assert facts["sampled_perplexity"] is None and facts["training_perplexity"] > 1
+    names = ("tokens/s", "nats", "training perplexity", "held-out perplexity")
     for text in ("reading the text", "step 1/1: ", *names):
         assert text in shown()
 
 
-def test_a_folder_that_holds_a_model_is_refused(config, trained, command):
-    run, *_ = trained
-    status, out, err = command(*pretrain(config, run))
-    message = f"keras-elmo: {run}: expected a new folder, found a model in it.\n"
+def test_word_input_may_share_its_embedding(command, tmp_path):
+    options = tmp_path / "words.json"
+    options.write_text(json.dumps({"lstm": CONFIG["lstm"]}))
+    run = tmp_path / "run"
+    argv = pretrain(options, run, epochs=0.1)
+    status, *_ = command(*argv, "--share-embedding-softmax", "--independent-streams")
+    assert status == 0
+    assert load_elmo(run).token_encoder.input_dim == 26
+    status, out, err = command("evaluate", run, LM / "test.txt", "--json")
+    assert (status, err) == (0, "") and json.loads(out)["vocabulary_size"] == 25
+
+
+def start(config, run, **others):
+    code = "import sys; from keras_elmo.cli import main; sys.exit(main(sys.argv[1:]))"
+    argv = [sys.executable, "-c", code, *pretrain(config, run, **others)]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_write_a_checkpoint_and_exit_with_0(config, tmp_path, number, command):
+    run = tmp_path / "run"
+    many = {"epochs": 2000, "checkpoint_every": 10**6, "validate_every": 10**6}
+    with start(config, run, **many) as process:
+        while not (run / "log.jsonl").exists() or not (run / "log.jsonl").read_text():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.decode() == f"{run}: the same command goes on\n"
+    assert err.decode().splitlines()[-1] == "stopping after this step"
+    assert "last.npz" in os.listdir(run) and "options.json" not in os.listdir(run)
+    status, shown, _ = command("inspect", run, "--json")
+    assert status == 0 and json.loads(shown)
+
+
+def test_a_folder_that_holds_another_model_is_refused(config, command, tmp_path):
+    (tmp_path / "options.json").write_text("{}")
+    status, out, err = command(*pretrain(config, tmp_path))
+    message = (
+        f"keras-elmo: {tmp_path}: expected a new folder or a training run, found "
+        "options.json without run.json.\n"
+    )
     assert (status, out, err) == (1, "", message)
 
 
@@ -162,15 +205,16 @@ def test_a_loss_that_is_no_number_is_one_line(config, command, tmp_path):
     argv = pretrain(config, tmp_path / "run", learning_rate=1e38)
     status, out, err = command(*argv)
     assert (status, out) == (1, "")
-    assert err.startswith(f"keras-elmo: {tmp_path / 'run'}: step ")
-    assert err.endswith(" A lower --learning-rate may help.\n")
-    assert err.count("\n") == 1
+    last = err.splitlines()[-1]
+    assert last.startswith(f"keras-elmo: {tmp_path / 'run'}: step ")
+    assert "A lower --learning-rate or --clip-norm may help" in last
 
 
 @pytest.mark.parametrize(
     "name, value, message",
     [
-        ("negatives", 25, "vocab.txt: expected more words than --negatives, 25, found"),
+        ("negatives", 25, "negatives: expected fewer than the words of the vocabulary"),
+        ("accumulate", 2, "--accumulate: expected a divisor of batch, 3, received 2."),
         (
             "config",
             "huge",
@@ -190,29 +234,3 @@ def test_expected_errors_of_pretrain_are_one_line(
     assert err.startswith("keras-elmo: ") and message in err
     assert err.count("\n") == 1
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    "model, text, message",
-    [
-        ("elmo_tiny_en", "test.txt", "found a preset, which has no softmax."),
-        ("{tiny}", "test.txt", "tiny: expected softmax.hdf5"),
-        ("{pair}", "test.txt", "found another form of model, which has no softmax."),
-        ("absent", "test.txt", "found nothing of that name."),
-        ("{tiny}", "absent.txt", "absent.txt: No such file or directory"),
-        ("{tiny}", "blank.txt", "blank.txt: expected sentences, found none."),
-    ],
-)
-def test_expected_errors_of_evaluate_are_one_line(
-    model, text, message, command, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "test.txt").write_bytes((LM / "test.txt").read_bytes())
-    (tmp_path / "blank.txt").write_bytes(b"\n")
-    tiny = GOLDEN / "tiny"
-    pair = f"{tiny / 'options.json'},{tiny / 'lm_weights.hdf5'}"
-    model = model.format(tiny=tiny, pair=pair)
-    status, out, err = command("evaluate", model, text)
-    assert (status, out) == (1, "")
-    assert err.startswith("keras-elmo: ") and message in err
-    assert err.count("\n") == 1

@@ -25,7 +25,7 @@ def test_words_by_frequency_from_files_and_patterns(command, shards, tmp_path):
     assert stdout == (
         f"{out}: 8 words, 3 special ones included\n"
         "6 words occur\n"
-        "100.00% of 9 tokens covered\n"
+        "88.89% of 9 tokens covered\n"  # <UNK> is no word
     )
 
 
@@ -40,9 +40,27 @@ def test_limits_and_json(command, shards, tmp_path):
         "words": 4,
         "distinct_words": 6,
         "tokens": 9,
-        "covered_tokens": 4,
-        "covered": 4 / 9,
+        "covered_tokens": 3,
+        "covered": 3 / 9,
     }
+
+
+def test_text_that_is_not_utf8_is_read_on_request(command, tmp_path):
+    (tmp_path / "latin.txt").write_bytes(b"a\n\xe9 a\n")
+    out = tmp_path / "vocab.txt"
+    argv = ["vocab", tmp_path / "latin.txt", "-o", out]
+    status, _, stderr = command(*argv, "--errors", "strict")
+    assert (status, out.exists()) == (1, False)
+    assert "latin.txt: line 2: expected UTF-8" in stderr
+    assert command(*argv, "--errors", "replace")[0] == 0
+    assert out.read_text("utf-8").split() == ["<S>", "</S>", "<UNK>", "a", "\ufffd"]
+
+
+def test_specials_of_the_text_are_written_once(command, tmp_path):
+    (tmp_path / "a.txt").write_text("<S> a </S>\n<UNK> <UNK> a\n")
+    out = tmp_path / "vocab.txt"
+    assert command("vocab", tmp_path / "a.txt", "-o", out)[0] == 0
+    assert out.read_text() == "<S>\n</S>\n<UNK>\na\n"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +69,7 @@ def test_limits_and_json(command, shards, tmp_path):
         ("absent*.txt", "vocab.txt", "absent*.txt: expected at least one file"),
         ("blank.txt", "vocab.txt", "blank.txt: expected sentences, found none."),
         ("latin.txt", "vocab.txt", "latin.txt: line 2: expected UTF-8, found: "),
-        ("no.gz", "vocab.txt", "no.gz: after line 0: expected gzip data, found: "),
+        ("no.gz", "vocab.txt", "no.gz: after byte 0 of its text: expected gzip data"),
         (".", "vocab.txt", ".: Is a directory"),
         ("good.txt", "absent/vocab.txt", "absent: No such file or directory"),
         ("good.txt", "good.txt/vocab.txt", "good.txt/vocab.txt: Not a directory"),

@@ -38,14 +38,15 @@ def test_sizes_may_be_read_from_a_file():
     assert found == small_models.options()
 
 
-def test_refuses_unknown_names_and_files_without_characters(tmp_path):
+def test_a_file_without_characters_is_word_input(tmp_path):
+    path = tmp_path / "words.json"
+    options = {"lstm": small_models.options()["lstm"]}
+    path.write_text(json.dumps(options))
+    assert find_config(str(path)) == options
+
+
+def test_refuses_unknown_names():
     with pytest.raises(
         FormatError, match="huge: expected one of tiny, small, .* neither"
     ):
         find_config("huge")
-    path = tmp_path / "words.json"
-    path.write_text(json.dumps({"lstm": small_models.options()["lstm"]}))
-    with pytest.raises(
-        FormatError, match=r"words\.json: char_cnn: expected a JSON obj"
-    ):
-        find_config(str(path))

@@ -1,30 +1,45 @@
-"""Reading text, and windows over it, against bilm's own batches and a plain reading."""
+"""Shards of text: read, counted, and as an endless stream that can be resumed."""
 
 import gzip
 import itertools
+import os
+import tracemalloc
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_elmo.errors import FormatError
-from keras_elmo.layers.char_cnn import CharCNN
+from keras_elmo.pretraining import corpus
 from keras_elmo.pretraining.corpus import (
-    distinct_characters,
+    SentenceStream,
+    count_corpus,
     find_shards,
     read_sentences,
-    shuffled,
-    windows,
 )
-from keras_elmo.text.characters import batch_to_ids
 from keras_elmo.text.vocabulary import SPECIALS, Vocabulary
-from tests.helpers import randomize
-from tests.pretraining import small_models
 
-LETTERS = "abcdé"  # "é" is in no vocabulary here
-WORDS = st.text(alphabet=LETTERS, min_size=1, max_size=6)
-TEXTS = st.lists(st.lists(WORDS, max_size=6), max_size=8)
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(corpus, "BLOCK", 4)
+
+
+def write(path, lines):
+    """Lines as a file, compressed where its name says so."""
+    text = "".join(line + "\n" for line in lines).encode()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return str(path)
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """30 sentences, each of its own, in three shards of which one is compressed."""
+    return [
+        write(tmp_path / "a.txt", ["", *(f"a {i}" for i in range(11)), "  "]),
+        write(tmp_path / "b.txt.gz", [f"b {i}" for i in range(9)]),
+        write(tmp_path / "c.txt", [f"c {i}" for i in range(10)]),
+    ]
 
 
 # Text files.
@@ -45,10 +60,14 @@ def test_shards_are_found_in_order(tmp_path, monkeypatch):
 
 def test_shards_are_read_one_after_another_compressed_or_not(tmp_path):
     (tmp_path / "a.txt").write_text("na\u00efve  words \n\n \t\nlast", encoding="utf-8")
-    with gzip.open(tmp_path / "b.gz", "wb") as file:
-        file.write(b"from gzip\n\nmore\n")
+    write(tmp_path / "b.gz", ["from gzip", "", "more"])
     sentences = read_sentences(find_shards(f"{tmp_path}/*"))
     assert list(sentences) == [["naïve", "words"], ["last"], ["from", "gzip"], ["more"]]
+
+
+def test_blank_lines_are_sentences_of_no_words_on_request(tmp_path):
+    path = write(tmp_path / "a.txt", ["a", "", "b"])
+    assert list(read_sentences([path], keep_blank_lines=True)) == [["a"], [], ["b"]]
 
 
 def test_only_a_newline_ends_a_line(tmp_path):
@@ -58,25 +77,43 @@ def test_only_a_newline_ends_a_line(tmp_path):
     assert sentences == [["a", "b", "c", "d", "e"], ["f"], ["g", "h"]]
 
 
-def test_bad_utf8_names_file_and_line(tmp_path):
-    plain, packed = tmp_path / "bad.txt", tmp_path / "bad.gz"
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("the cat\n\ufeffthe dog\n", "utf-8-sig")
+    expected = [["the", "cat"], ["\ufeffthe", "dog"]]
+    assert list(read_sentences([path])) == expected
+    assert sorted(take(SentenceStream([str(path)], 0), 2)) == [
+        "the cat",
+        "\ufeffthe dog",
+    ]
+
+
+@pytest.mark.parametrize("name", ["bad.txt", "bad.gz"])
+def test_bad_utf8_names_file_and_line(tmp_path, name):
     content = b"fine\n\nna\xefve\nfine\n"
-    plain.write_bytes(content)
-    packed.write_bytes(gzip.compress(content))
-    for path in (plain, packed):
-        sentences = read_sentences([str(path)])
-        assert next(sentences) == ["fine"]
-        with pytest.raises(FormatError, match=rf"{path.name}: line 3: expected UTF-8"):
-            next(sentences)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name == "bad.gz" else content)
+    sentences = read_sentences([str(path)])
+    assert next(sentences) == ["fine"]
+    with pytest.raises(FormatError, match=rf"{name}: line 3: expected UTF-8"):
+        next(sentences)
+    replaced = list(read_sentences([str(path)], errors="replace"))
+    assert replaced == [["fine"], ["na\ufffdve"], ["fine"]]
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda data: data[:-20], lambda data: b"text", lambda data: data[:5]]
-)
-def test_damaged_gzip_names_the_file(tmp_path, damage):
+def damages(data):
+    """Ways in which compressed text may be damaged, each somewhere else."""
+    changed = bytearray(data)
+    changed[len(data) // 2] ^= 0xFF
+    return [data[:-20], data[:5], b"text", bytes(changed)]
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_damaged_gzip_names_the_file(tmp_path, kind):
+    text = "\n".join(map(str, range(1000))).encode()
     path = tmp_path / "bad.gz"
-    path.write_bytes(damage(gzip.compress(b"some words\n" * 100)))
-    with pytest.raises(FormatError, match="bad.gz: after line .*: expected gzip data"):
+    path.write_bytes(damages(gzip.compress(text))[kind])
+    with pytest.raises(FormatError, match="bad.gz: after byte .*: expected gzip data"):
         list(read_sentences([str(path)]))
 
 
@@ -85,177 +122,144 @@ def test_absent_file_is_an_os_error(tmp_path):
         list(read_sentences([tmp_path / "none.txt"]))
 
 
-@pytest.mark.parametrize("buffer", [1, 7, 100])
-def test_shuffling_keeps_all_sentences(monkeypatch, buffer):
-    monkeypatch.setattr("keras_elmo.pretraining.corpus._SHUFFLE_BUFFER", buffer)
-    orders = [list(shuffled(range(50), np.random.default_rng(s))) for s in (1, 1, 2)]
-    assert all(sorted(order) == list(range(50)) for order in orders)
-    assert orders[0] == orders[1]
-    if buffer > 1:
-        assert orders[0] != orders[2] and orders[0] != sorted(orders[0])
+# Counts.
 
 
-def test_shuffling_reads_no_further_than_its_buffer(monkeypatch):
-    monkeypatch.setattr("keras_elmo.pretraining.corpus._SHUFFLE_BUFFER", 7)
-    source = iter(range(50))
-    next(shuffled(source, np.random.default_rng(0)))
-    assert next(source) == 8
+@pytest.mark.parametrize("gathered", [1, 3, 1000])
+def test_counts_are_those_of_the_text(tmp_path, monkeypatch, gathered):
+    monkeypatch.setattr(corpus, "_COUNTED", gathered)
+    vocabulary = Vocabulary([*SPECIALS, "a", "b", "c"])
+    empty = write(tmp_path / "empty.txt", ["", " "])
+    paths = [write(tmp_path / "1.txt", ["a b a", "b x"]), empty]
+    paths.append(write(tmp_path / "2.gz", ["", "a y <UNK>"]))
+    counts = count_corpus(paths, vocabulary)
+    assert counts.occurrences.tolist() == [3, 3, 3, 3, 2, 0]
+    assert counts.facts() == {
+        "sentences": 3,
+        "words": 8,
+        "unknown": 3,
+        "tokens": 11,
+        "empty": [empty],
+    }
 
 
-# Windows.
+def test_text_without_a_sentence_counts_nothing(tmp_path):
+    counts = count_corpus([write(tmp_path / "a.txt", [])], Vocabulary(SPECIALS))
+    assert (counts.tokens, counts.occurrences.tolist()) == (0, [0, 0, 0])
 
 
-def words_of(window, inputs):
-    """The words a window reads: its characters, spelled back."""
-
-    def word(row):
-        middle = row[1 : list(row).index(260)] - 1
-        if middle.tolist() in ([256], [257]):
-            return ["<S>", "</S>"][middle[0] - 256]
-        return bytes(middle.tolist()).decode()
-
-    return [[word(window.characters[i]) for i in row] for row in inputs]
+# The stream.
 
 
-def rows_of(stream, batch):
-    """Each row's positions, all windows joined, those of weight 0 left out."""
-    rows = [[] for _ in range(batch)]
-    for window in stream:
-        assert window.weights.shape[0] == batch
-        columns = (
-            words_of(window, window.forward_inputs),
-            words_of(window, window.backward_inputs),
-            window.forward_targets.tolist(),
-            window.backward_targets.tolist(),
-            window.starts.tolist(),
-            window.weights.tolist(),
-        )
-        for row, positions in enumerate(zip(*columns, strict=True)):
-            rows[row] += zip(*positions, strict=True)
-    for row in rows:
-        weights = [position[-1] for position in row]
-        assert weights == sorted(weights, reverse=True)
-        assert not any(starts for *_, starts, weight in row if not weight)
-    return [[position[:-1] for position in row if position[-1]] for row in rows]
+def take(stream, count):
+    return [" ".join(words) for words in itertools.islice(stream, count)]
+
+
+@given(seed=st.integers(0, 2**40), stream=st.integers(0, 1))
+@settings(max_examples=10, deadline=None)
+def test_each_pass_has_every_sentence_once(tmp_path_factory, seed, stream):
+    folder = tmp_path_factory.mktemp("shards")
+    shards = [write(folder / f"{i}.txt", [f"{i} {j}" for j in range(7)]) for i in "ab"]
+    sentences = SentenceStream(shards, seed, stream)
+    passes = [take(sentences, 14) for _ in range(4)]
+    everything = [f"{i} {j}" for i in "ab" for j in range(7)]
+    assert all(sorted(one) == everything for one in passes)
+    assert len(set(map(tuple, passes))) > 1
+
+
+def test_shards_are_shuffled_and_sentences_within_blocks_of_them(shards):
+    sizes = {"a": 11, "b": 9, "c": 10}
+    stream = SentenceStream(shards, seed=3)
+    orders, moved = set(), 0
+    for _ in range(20):
+        one = take(stream, 30)
+        order = tuple(dict.fromkeys(line[0] for line in one))
+        orders.add(order)
+        unshuffled = [f"{name} {i}" for name in order for i in range(sizes[name])]
+        places = [unshuffled.index(line) for line in one]
+        # A block of 4 may begin in one shard and end in the next.
+        assert [place // 4 for place in places] == [at // 4 for at in range(30)]
+        moved += places != sorted(places)
+    assert len(orders) > 2 and moved == 20
+
+
+def test_seed_stream_pass_and_block_decide_the_order_and_nothing_else(shards):
+    def start(seed, stream):
+        return take(SentenceStream(shards, seed, stream), 60)
+
+    assert start(1, 0) == start(1, 0)
+    others = [start(2, 0), start(1, 1), start(1, 0)[30:] + start(1, 0)[:30]]
+    assert start(1, 0) not in others and start(2, 0) != start(1, 1)
+    # What the first pass is like has no influence on the second one.
+    longer = SentenceStream(shards, 1)
+    position = {"epoch": 1, "block": 0, "shard": 0, "offset": 0, "next": 0}
+    take(longer, 30)
+    assert take(longer, 30) == take(SentenceStream(shards, 1, position=position), 30)
 
 
 @given(
-    sentences=TEXTS,
-    batch=st.integers(1, 4),
-    unroll=st.integers(1, 5),
-    known=st.sets(WORDS, max_size=5),
+    taken=st.integers(0, 95),
+    seed=st.integers(0, 3),
+    characters=st.sampled_from([1, 20, 10_000]),
 )
 @settings(max_examples=40, deadline=None)
-def test_every_sentence_is_read_once_in_both_directions(
-    sentences, batch, unroll, known
-):
-    vocabulary = Vocabulary([*SPECIALS, *sorted(known)])
-    stream = windows(
-        sentences, vocabulary, batch, unroll, widest_filter=3, max_chars=20
-    )
-    found = []
-    for row in rows_of(stream, batch):
-        starts = [i for i, position in enumerate(row) if position[-1]]
-        for start, end in itertools.pairwise([*starts, len(row)]):
-            forward, backward, forward_targets, backward_targets, _ = zip(
-                *row[start:end], strict=True
-            )
-            words = list(forward[1:])
-            ids = [vocabulary.id(word) for word in words]
-            assert forward[0] == "<S>"
-            assert list(forward_targets) == [*ids, vocabulary.end]
-            assert list(backward) == ["</S>", *reversed(words)]
-            assert list(backward_targets) == [*reversed(ids), vocabulary.begin]
-            found.append(words)
-    assert sorted(found) == sorted(sentences)
-
-
-@given(sentences=TEXTS, batch=st.integers(1, 4), unroll=st.integers(1, 5))
-@settings(max_examples=20, deadline=None)
-def test_targets_are_all_words_and_one_end_a_sentence(sentences, batch, unroll):
-    vocabulary = Vocabulary([*SPECIALS, *LETTERS[:4]])
-    targets = []
-    for window in windows(sentences, vocabulary, batch, unroll, 1):
-        targets += window.forward_targets[window.weights == 1].tolist()
-    expected = [vocabulary.id(word) for words in sentences for word in words]
-    expected += [vocabulary.end] * len(sentences)
-    assert sorted(targets) == sorted(expected)
-
-
-def test_windows_equal_bilms_batches():
-    golden = np.load(small_models.LM / "batches.npz")
-    lines = (small_models.LM / "train.txt").read_text(encoding="utf-8").splitlines()
-    # bilm takes the blank line for a sentence of no words; `read_sentences` skips it.
-    sentences = [line.split() for line in lines]
-    assert [] in sentences
-    stream = windows(sentences, small_models.vocabulary(), 3, 4, 3, max_chars=12)
-    for step, window in enumerate(itertools.islice(stream, 6)):
-        for name, suffix in (("forward", ""), ("backward", "_reverse")):
-            targets = getattr(window, f"{name}_targets")
-            np.testing.assert_array_equal(
-                targets, golden[f"next_token_id{suffix}"][step]
-            )
-            short = window.characters[getattr(window, f"{name}_inputs")]
-            characters = np.full((3, 4, 12), 261)
-            characters[..., : short.shape[-1]] = short
-            expected = golden[f"tokens_characters{suffix}"][step] + 1
-            np.testing.assert_array_equal(characters, expected)
-        expected = golden["token_ids"][step] == small_models.vocabulary().begin
-        np.testing.assert_array_equal(window.starts, expected)
-        assert (window.weights == 1).all()
-
-
-def test_window_has_each_word_once():
-    sentences = [["a", "b", "a"], ["b", "a"]]
-    (window,) = windows(sentences, Vocabulary(SPECIALS), 2, 4, 2)
-    assert sorted(words_of(window, [range(len(window.characters))])[0]) == [
-        "</S>",
-        "<S>",
-        "a",
-        "b",
+def test_stream_goes_on_from_any_position(tmp_path_factory, taken, seed, characters):
+    folder = tmp_path_factory.mktemp("shards")
+    shards = [
+        write(folder / name, ["", *(f"{name} ü{i}" for i in range(count))])
+        for name, count in (("a.txt", 11), ("b.gz", 9), ("c.txt", 0), ("d.gz", 10))
     ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "_BLOCK_CHARACTERS", characters)
+        stream = SentenceStream(shards, seed)
+        take(stream, taken)
+        resumed = SentenceStream(shards, seed, position=stream.position)
+        assert resumed.position == stream.position
+        for _ in range(35):
+            assert next(resumed) == next(stream)
+            assert resumed.position == stream.position
 
 
-@pytest.mark.parametrize("sentences", [[], iter([])])
-def test_no_sentences_give_no_windows(sentences):
-    assert list(windows(sentences, Vocabulary(SPECIALS), 2, 3, 1)) == []
+def test_a_block_of_long_sentences_has_fewer_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, "BLOCK", 100)
+    monkeypatch.setattr(corpus, "_BLOCK_CHARACTERS", 3000)
+    path = write(tmp_path / "a.txt", [f"{i} {'x' * 1000}" for i in range(30)])
+    numbers = [
+        int(words[0]) for words in itertools.islice(SentenceStream([path], 0), 30)
+    ]
+    assert [number // 3 for number in numbers] == [at // 3 for at in range(30)]
+    assert numbers != sorted(numbers)
 
 
-def test_endless_text_is_read_as_it_is_needed():
-    source = itertools.count()
-    stream = windows((["a"] for _ in source), Vocabulary(SPECIALS), 2, 4, 1)
-    next(stream)
-    assert next(source) <= 5  # two sentences of two positions a row
+def test_stream_of_blank_lines_is_refused(tmp_path):
+    shards = [write(tmp_path / name, ["", "  "]) for name in ("a.txt", "b.gz")]
+    with pytest.raises(
+        FormatError, match=r"a\.txt, .*b\.gz: expected sentences, found none"
+    ):
+        next(SentenceStream(shards, seed=0))
 
 
-# Characters of a window's distinct words.
+def test_a_shard_that_vanished_is_named(shards, tmp_path):
+    stream = SentenceStream(shards, seed=0)
+    take(stream, 30)
+    (tmp_path / "c.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"c\.txt"):
+        take(stream, 30)
 
 
-@given(
-    words=st.lists(
-        st.one_of(WORDS, st.sampled_from(["", "<S>", "</S>", "a-word-that-is-cut"])),
-        min_size=1,
-        max_size=5,
-        unique=True,
-    ),
-    widths=st.lists(st.integers(1, 5), min_size=1, max_size=3),
-    max_chars=st.integers(5, 14),
-    activation=st.sampled_from(["relu", "tanh"]),
-)
-@settings(max_examples=40, deadline=None)
-def test_shortened_words_have_bit_equal_vectors(words, widths, max_chars, activation):
-    layer = CharCNN([(width, 3) for width in widths], 4, activation)
-    layer.build((None, None, max_chars))
-    randomize(layer)
-    whole = batch_to_ids([words], max_chars)
-    short = distinct_characters(words, max(widths), max_chars)[None]
-    np.testing.assert_array_equal(short, whole[:, :, : short.shape[-1]])
-    np.testing.assert_array_equal(layer(short), layer(whole))
-
-
-def test_words_are_as_short_as_they_may_be():
-    # begin, two letters, end, then one window of the widest filter that sees padding
-    assert distinct_characters(["ab", "c"], 3, 50).shape == (2, 7)
-    assert distinct_characters(["é"], 3, 50).shape == (1, 7)
-    assert distinct_characters(["ab"], 3, 5).shape == (1, 5)
-    assert distinct_characters([""], 1, 50).shape == (1, 4)
+def test_memory_does_not_depend_on_the_size_of_a_shard(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, "BLOCK", 100)
+    monkeypatch.setattr(corpus, "_COUNTED", 1000)
+    line, lines = "some long words " + "x" * 1000, 30_000
+    path = write(tmp_path / "large.txt", itertools.repeat(line, lines))
+    assert os.path.getsize(path) > 30_000_000
+    tracemalloc.start()
+    try:
+        passed = sum(1 for _ in itertools.islice(SentenceStream([path], 0), lines + 1))
+        counts = count_corpus([path], Vocabulary([*SPECIALS, "words"]))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (passed, counts.sentences) == (lines + 1, lines)
+    assert counts.occurrences[3] == lines
+    assert peak < 1_000_000

@@ -3,14 +3,34 @@
 import numpy as np
 import pytest
 
-from keras_elmo.pretraining.corpus import windows
-from keras_elmo.pretraining.sampling import LogUniformSampler, sampled_rows
+from keras_elmo.errors import FormatError
+from keras_elmo.pretraining.corpus import count_corpus
+from keras_elmo.pretraining.sampling import (
+    LogUniformSampler,
+    check_order,
+    log_uniform,
+    sampled_rows,
+)
+from keras_elmo.pretraining.windows import text_windows
+from keras_elmo.text.vocabulary import (
+    SPECIALS,
+    Vocabulary,
+    read_vocabulary,
+    write_vocabulary,
+)
 from tests.pretraining import small_models
 
 
 def probabilities(size):
     k = np.arange(size, dtype=np.float64)
     return (np.log(k + 2) - np.log(k + 1)) / np.log(size + 1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 40, 800_000])
+def test_probabilities_are_zipfs_and_sum_to_1(size):
+    found = log_uniform(np.arange(size), size)
+    np.testing.assert_allclose(found, probabilities(size), rtol=1e-8)
+    assert found.sum() == pytest.approx(1)
 
 
 def test_single_draws_follow_the_distribution():
@@ -57,6 +77,12 @@ def test_number_of_tries_is_that_of_drawing_one_by_one():
         if tries <= 16:
             assert list(dict.fromkeys(ones.tolist())) == ids.tolist()
             assert ones[-1] not in ones[:-1]
+
+
+def test_nearly_all_words_can_be_drawn_in_good_time():
+    size = 20_000
+    ids, tries = LogUniformSampler(size, size - 1).draw(0, 0)
+    assert len(set(ids.tolist())) == size - 1 and tries > 10 * size
 
 
 @pytest.mark.parametrize("variant", ["sampled", "token_sampled"])
@@ -108,17 +134,107 @@ def test_refuses_as_many_words_as_there_are(count):
 
 
 def test_gathered_rows_point_at_targets_and_negatives():
-    vocabulary = small_models.vocabulary()
     sentences = small_models.sentences("train.txt")
-    window = next(windows(sentences, vocabulary, 2, 3, 3))
+    window = next(text_windows(sentences, small_models.reader(), 2, 3))
     sampler = LogUniformSampler(25, 8)
     arrays = sampled_rows(window, sampler, step=4)
     rows = arrays["rows"]
     assert rows.tolist() == sorted(set(rows.tolist()))
-    for stream, name in enumerate(("forward", "backward")):
-        negatives, tries = sampler.draw(4, stream)
-        targets = getattr(window, f"{name}_targets")
-        for key, ids in ((f"{name}_true", targets), (f"{name}_negatives", negatives)):
-            np.testing.assert_array_equal(rows[arrays[key]], ids)
+    for direction in range(2):
+        negatives, tries = sampler.draw(4, direction)
+        for name, ids in (
+            ("true", window.targets[direction]),
+            ("negatives", negatives),
+        ):
+            np.testing.assert_array_equal(rows[arrays[name][direction]], ids)
             expected = sampler.expected_counts(ids, tries)
-            np.testing.assert_array_equal(arrays[f"{key}_expected"], expected)
+            found = arrays[f"{name}_expected"][direction]
+            np.testing.assert_array_equal(found, expected)
+    assert set(rows) == {*window.targets.ravel(), *rows[arrays["negatives"].ravel()]}
+
+
+# The order that the sampler relies on.
+
+
+def zipfs_counts(size, scale=3000):
+    """A text with `size` words, as frequent as Zipf's law has it."""
+    counts = scale / np.arange(1, size + 1)
+    return {f"w{i:04}": int(count) for i, count in enumerate(counts)}
+
+
+def occurrences(vocabulary, counts, sentences=500):
+    found = np.zeros(len(vocabulary), np.int64)
+    for word, count in counts.items():
+        found[vocabulary.id(word)] += count
+    found[[vocabulary.begin, vocabulary.end]] = sentences
+    return found
+
+
+def shuffled(words):
+    return np.random.default_rng(0).permutation(words).tolist()
+
+
+ORDERS = {
+    "falling frequency": lambda words: [*SPECIALS, *words],
+    "specials at the end": lambda words: [*words, *SPECIALS],
+    "specials in the middle": lambda words: [*words[:200], *SPECIALS, *words[200:]],
+    "neighbours exchanged": lambda words: [
+        *SPECIALS,
+        *(words[i ^ 1] for i in range(len(words))),
+    ],
+    "words of another text between": lambda words: [
+        *SPECIALS,
+        *(other for word in words for other in (word, f"{word}x")),
+    ],
+    "few of the words": lambda words: [*SPECIALS, *words[5::7]],
+}
+WRONG_ORDERS = {
+    "rising frequency": lambda words: [*SPECIALS, *words[::-1]],
+    "chance": lambda words: [*SPECIALS, *shuffled(words)],
+    "chance, specials too": lambda words: shuffled([*SPECIALS, *words]),
+    "frequent words behind": lambda words: [*SPECIALS, *words[50:], *words[:50]],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_orders_that_will_do(order):
+    counts = zipfs_counts(400)
+    vocabulary = Vocabulary(ORDERS[order](list(counts)))
+    assert check_order(vocabulary, occurrences(vocabulary, counts)) is None
+
+
+@pytest.mark.parametrize("order", WRONG_ORDERS)
+def test_other_orders_are_refused(order):
+    counts = zipfs_counts(400)
+    vocabulary = Vocabulary(WRONG_ORDERS[order](list(counts)), "words.txt")
+    with pytest.raises(FormatError) as caught:
+        check_order(vocabulary, occurrences(vocabulary, counts))
+    assert str(caught.value).startswith("words.txt: line ")
+
+
+def test_the_word_that_is_most_out_of_place_is_named(tmp_path):
+    counts = zipfs_counts(400)
+    words = sorted(counts, reverse=True)
+    write_vocabulary(
+        tmp_path / "vocab.txt", ["<S>", "!!!MAXTERMID", "</S>", "<UNK>", *words]
+    )
+    vocabulary = read_vocabulary(tmp_path / "vocab.txt")
+    message = (
+        r"vocab\.txt: line 404: expected the words by falling frequency .*, found "
+        r"'w0000', which the text has 3,000 times, behind 399 words, where 0 belong\."
+    )
+    with pytest.raises(FormatError, match=message):
+        check_order(vocabulary, occurrences(vocabulary, counts))
+
+
+def test_a_few_sentences_prove_nothing(tmp_path):
+    # They fit the golden vocabulary no better than chance does.
+    vocabulary = small_models.vocabulary()
+    counts = count_corpus([small_models.LM / "test.txt"], vocabulary)
+    assert check_order(vocabulary, counts.occurrences) is None
+    with pytest.raises(FormatError, match="falling frequency"):
+        check_order(vocabulary, 1000 * counts.occurrences)
+
+
+def test_a_vocabulary_of_specials_has_no_order():
+    assert check_order(Vocabulary(SPECIALS), np.full(3, 10_000)) is None

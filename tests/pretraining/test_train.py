@@ -1,176 +1,149 @@
-"""Whole training runs, very small ones; single steps are in the parity test."""
+"""Whole training runs, very small ones; stopped ones and bad input have own files."""
 
-import itertools
 import json
 import os
 
-import keras
 import numpy as np
 import pytest
 
-from keras_elmo.errors import FormatError
+from keras_elmo.ai2.run_checkpoint import read_stored
 from keras_elmo.pretraining.evaluate import perplexities
-from keras_elmo.pretraining.run_files import load_language_model
-from keras_elmo.pretraining.train import _optimizer, pretrain
-from tests.pretraining import small_models
+from keras_elmo.pretraining.model_files import load_language_model
+from tests.pretraining import small_models, small_runs
 
-LM = small_models.LM
-FILES = {"options.json", "lm_weights.hdf5", "softmax.hdf5", "vocab.txt"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_windows():
-    """Validation in windows of 3, which compile faster than those of 20."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keras_elmo.pretraining.evaluate.UNROLL", 3)
-        yield
-
-
-def start(folder, **changes):
-    options = small_models.options()
-    options["lstm"]["n_layers"] = 1
-    arguments = {
-        "train": str(LM / "train.txt"),
-        "heldout": str(LM / "test.txt"),
-        "vocabulary_file": str(LM / "vocab.txt"),
-        "options": options,
-        "run": str(folder),
-        "negatives": 8,
-        "batch": 2,
-        "unroll": 2,
-        "epochs": 0.16,  # 4 steps
-        **changes,
-    }
-    return pretrain(**arguments)
+pytestmark = pytest.mark.usefixtures("quick_runs")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def trained(tmp_path_factory, quick_runs):
     """One run of 75 steps: its folder and what it reported."""
-    folder = tmp_path_factory.mktemp("runs") / "new"
-    progress = start(
-        folder,
-        options=small_models.options(),
-        epochs=9,
+    run = tmp_path_factory.mktemp("runs") / "new"
+    reports = small_runs.train(
+        run,
+        steps=75,
         unroll=3,
         batch=4,
         optimizer="adam",
         learning_rate=0.02,
         validate_every=30,
+        heldout_sentences=500,
     )
-    return folder, list(progress)
+    return run, reports
 
 
-@pytest.fixture(scope="module")
-def one_step(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "new"
-    return next(start(folder, epochs=0, heldout_sentences=2))
-
-
-def test_training_lowers_heldout_perplexity(run):
-    _, reports = run
+def test_training_lowers_heldout_perplexity(trained):
+    _, reports = trained
     first, *_, last = [r.heldout["geometric_mean"] for r in reports if r.heldout]
     assert last < 0.9 * first and last < 25
-    assert reports[-1].loss < reports[0].loss
+    assert reports[-1].loss < reports[1].loss
 
 
-def test_run_leaves_the_four_files_and_a_log(run):
-    folder, reports = run
-    assert set(os.listdir(folder)) == {*FILES, "log.jsonl"}
-    lines = (folder / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [vars(r) for r in reports]
+def test_a_run_leaves_its_files_and_a_log(trained):
+    run, reports = trained
+    assert set(os.listdir(run)) == {
+        "best.npz",
+        "last.npz",
+        "lm_weights.hdf5",
+        "lock",
+        "log.jsonl",
+        "options.json",
+        "run.json",
+        "softmax.hdf5",
+        "vocab.txt",
+    }
+    lines = (run / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [vars(r) for r in reports[1:]]
 
 
-def test_progress_tells_where_the_run_stands(run):
-    _, reports = run
-    last = reports[-1]
-    assert [r.step for r in reports] == [20, 30, 40, 60, last.step]
-    assert last.step == last.steps == round(9 * 101 / 12)
+def test_progress_tells_where_the_run_stands(trained):
+    _, reports = trained
+    steps = [0, *range(4, 75, 4), 75]
+    assert [r.step for r in reports] == sorted({*steps, 30, 60})
+    assert {r.steps for r in reports} == {75}
     assert [r.tokens for r in reports] == [12 * r.step for r in reports]
-    assert [r.step for r in reports if r.heldout] == [30, 60, last.step]
-    for report in reports:
-        np.testing.assert_allclose(report.sampled_perplexity, np.exp(report.loss))
+    assert [r.step for r in reports if r.heldout] == [30, 60, 75]
+    assert reports[0].loss is None and reports[-1].seconds_left == 0
+    for report in reports[1:]:
+        assert report.sampled_perplexity == pytest.approx(np.exp(report.loss))
+        assert report.training_perplexity is None
         assert report.tokens_per_second > 0
+        assert 0 <= report.clipped_cells <= 1
 
 
-def test_model_read_back_has_the_same_perplexity(run):
-    folder, reports = run
-    model, vocabulary, max_chars = load_language_model(str(folder))
-    text = small_models.sentences("test.txt")
-    found = perplexities(model, vocabulary, text, max_chars=max_chars)
+def test_each_loss_is_reported_once(trained, tmp_path):
+    run, reports = trained
+    _, meta = read_stored(run / "last.npz")
+    assert (meta["step"], meta["steps"]) == (75, 75)
+    assert len(meta["losses"]) == 75 - 72
+    assert reports[-1].loss == pytest.approx(np.mean(meta["losses"]))
+
+
+def test_the_best_checkpoint_is_that_of_the_lowest_perplexity(trained):
+    run, reports = trained
+    found = {r.step: r.heldout["geometric_mean"] for r in reports if r.heldout}
+    best = min(found, key=found.get)
+    assert read_stored(run / "best.npz")[1]["step"] == best
+
+
+def test_a_model_read_back_has_the_same_perplexity(trained):
+    run, reports = trained
+    model = load_language_model(run)
+    found = perplexities(model, small_models.sentences("test.txt"))
     assert found == pytest.approx(reports[-1].heldout, rel=1e-6)
 
 
-def test_existing_run_is_refused_and_stays(run):
-    folder, _ = run
-    before = {name: (folder / name).read_bytes() for name in os.listdir(folder)}
-    with pytest.raises(FileExistsError, match="expected a new folder, found a model"):
-        next(start(folder))
-    after = {name: (folder / name).read_bytes() for name in os.listdir(folder)}
-    assert after == before
+@pytest.mark.slow
+def test_the_seed_decides_the_run(tmp_path):
+    for name, seed in (("first", 5), ("same", 5), ("other", 6)):
+        small_runs.train(tmp_path / name, steps=1, seed=seed, dropout=0.3)
+    first = small_runs.result(tmp_path / "first")
+    small_runs.assert_same_result(tmp_path / "same", first)
+    assert small_runs.log(tmp_path / "other") != first["log.jsonl"]
 
 
-def test_seed_decides_the_run(tmp_path, one_step):
-    same, other = (
-        next(start(tmp_path / str(seed), epochs=0, seed=seed)) for seed in (0, 1)
-    )
-    assert same.loss == pytest.approx(one_step.loss, rel=1e-6)
-    assert other.loss != pytest.approx(one_step.loss, rel=1e-6)
-
-
-def test_loss_that_is_not_finite_ends_the_run(tmp_path):
-    with pytest.raises(FloatingPointError, match=r"step \d: the loss is (nan|inf)"):
-        list(start(tmp_path / "new", optimizer="adam", learning_rate=1e30))
-
-
-def test_half_precision_and_a_schedule_run(tmp_path):
-    (report,) = start(tmp_path / "new", dtype="mixed_bfloat16", schedule="cosine")
-    assert np.isfinite(report.loss)
-    assert FILES < set(os.listdir(tmp_path / "new"))
-
-
-def test_shortest_run_is_one_step(one_step):
-    assert one_step.steps == one_step.step == 1
-
-
-def test_heldout_text_is_read_as_far_as_asked(one_step):
+@pytest.mark.slow
+def test_the_shortest_run_is_one_step_and_heldout_text_is_read_as_far_as_asked(
+    tmp_path,
+):
+    _, report = small_runs.train(tmp_path / "run", steps=0, heldout_sentences=2)
+    assert (report.step, report.steps) == (1, 1)
     words = small_models.sentences("test.txt")[:2]
-    assert one_step.heldout["tokens"] == sum(len(w) + 1 for w in words)
+    assert report.heldout["tokens"] == sum(len(w) + 1 for w in words)
 
 
-@pytest.mark.parametrize("name", ["train", "heldout"])
-def test_text_without_sentences_is_named(tmp_path, name):
-    (tmp_path / "empty.txt").write_text("\n \n")
-    with pytest.raises(
-        FormatError, match=r"empty\.txt: expected sentences, found none"
-    ):
-        next(start(tmp_path / "new", **{name: str(tmp_path / "empty.txt")}))
-    assert not (tmp_path / "new").exists()
+@pytest.mark.slow
+def test_half_precision_the_full_softmax_and_a_schedule_run(tmp_path):
+    *_, report = small_runs.train(
+        tmp_path / "run",
+        steps=3,
+        dtype="mixed_bfloat16",
+        schedule="cosine",
+        negatives=0,
+        carry_over_sentences=True,
+    )
+    assert report.sampled_perplexity is None
+    assert report.training_perplexity == pytest.approx(np.exp(report.loss))
+    assert report.learning_rate == 0
+    assert load_language_model(tmp_path / "run").encoder.compute_dtype == "float32"
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"optimizer": "sgd"}, "expected optimizer .* received 'sgd'"),
-        ({"schedule": "linear"}, "expected schedule .* received 'linear'"),
-        ({"negatives": 25}, "expected count .* received 25"),
-    ],
-)
-def test_refuses_wrong_arguments(tmp_path, changes, message):
-    with pytest.raises(ValueError, match=message):
-        next(start(tmp_path / "new", **changes))
-    assert not (tmp_path / "new").exists()
+def test_nothing_is_done_before_the_run_is_iterated_over(tmp_path):
+    small_runs.start(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("steps", [1, 2, 100])
-def test_cosine_schedule_rises_shortly_and_falls_to_zero(steps):
-    optimizer = _optimizer("adam", 0.5, "cosine", steps)
-    rates = []
-    weight = keras.Variable(np.zeros(1))
-    optimizer.build([weight])
-    for _ in range(steps):
-        rates.append(float(optimizer.learning_rate))
-        optimizer.iterations.assign_add(1)
-    highest = int(np.argmax(rates))
-    assert max(rates) <= 0.5 and highest <= max(1, 0.02 * steps)
-    assert all(a > b for a, b in itertools.pairwise(rates[highest:]))
+def test_another_setting_of_checkpoints_is_the_same_run(trained):
+    run, _ = trained
+    last = (run / "last.npz").read_bytes()
+    again = small_runs.train(
+        run,
+        steps=75,
+        unroll=3,
+        batch=4,
+        optimizer="adam",
+        learning_rate=0.02,
+        validate_every=30,
+        heldout_sentences=500,
+        checkpoint_every=7,
+    )
+    assert again == [] and (run / "last.npz").read_bytes() == last

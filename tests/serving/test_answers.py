@@ -144,6 +144,7 @@ def test_requests_were_really_merged_and_filled_up(model):
     batcher.close()
 
 
+@pytest.mark.slow
 def test_many_clients_of_a_batching_server_get_their_own_answers(base):
     with (
         ModelServer(base, port=0, batching=PARAMETERS) as server,

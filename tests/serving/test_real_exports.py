@@ -21,6 +21,8 @@ from keras_elmo.serving import (
 from tests.helpers import load_golden
 from tests.serving.conftest import eventually
 
+pytestmark = pytest.mark.slow
+
 SENTENCES = [["The", "cat", "sat"], [], ["Züge", "x" * 60], ["one"]]
 BATCHING = BatchingParameters(
     max_batch_size=8, batch_timeout_micros=1000, pad_variable_length_inputs=True

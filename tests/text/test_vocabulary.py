@@ -38,6 +38,13 @@ def test_maxtermid_line_is_passed_over():
     assert vocabulary.id("!!!MAXTERMID") == vocabulary.unknown
 
 
+def test_lines_are_those_of_the_file():
+    words = ["!!!MAXTERMID", "<S>", "</S>", "!!!MAXTERMID", "<UNK>", "a"]
+    vocabulary = Vocabulary(words)
+    for number, word in enumerate(vocabulary.words):
+        assert words[vocabulary.line(number) - 1] == word
+
+
 def test_specials_may_stand_anywhere():
     vocabulary = Vocabulary(["the", "<UNK>", "</S>", "of", "<S>"])
     assert (vocabulary.begin, vocabulary.end, vocabulary.unknown) == (4, 2, 1)
@@ -83,6 +90,11 @@ def test_lines_are_stripped_and_windows_line_ends_do_no_harm(tmp_path):
     assert words == ["<S>", "</S>", "<UNK>", "naïve"]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path):
+    (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\n", "utf-8-sig")
+    assert read_vocabulary(tmp_path / "vocab.txt").words == list(SPECIALS)
+
+
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=40))
 @settings(max_examples=50, deadline=None)
 def test_words_of_any_text_come_back_from_a_file(tmp_path_factory, text):
@@ -110,6 +122,7 @@ def test_failed_writing_leaves_the_existing_file(tmp_path):
 
 def test_words_stand_by_falling_frequency_then_by_code_point():
     counts = count_words([["b", "a", "c", "B"], ["c", "ä"], ["a", "<S>", "<UNK>"]])
+    counts["!!!MAXTERMID"] = 9  # would be passed over when it is read
     expected = [*SPECIALS, "a", "c", "B", "b", "ä"]
     assert list(most_frequent(counts)) == expected
     assert list(most_frequent(Counter(dict(reversed(counts.items()))))) == expected

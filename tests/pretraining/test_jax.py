@@ -1,0 +1,174 @@
+"""Training on Keras' JAX backend, where TensorFlow is absent."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from keras_elmo.pretraining.train import TrainingSettings, pretrain
+from tests.pretraining import few_steps, small_models
+from tests.pretraining.on_jax import run_on_jax
+
+LM = small_models.LM
+# Without dropout, whose draws are each backend's own.
+SETTINGS = {"batch": 4, "unroll": 2, "negatives": 8, "heldout_sentences": 2}
+SETTINGS["dropout"] = 0.0
+STEPS = 5
+EPOCHS = STEPS * 8 / 101  # of the text's 101 tokens
+BEGIN = """
+import json, sys
+from keras_elmo.pretraining import evaluate, train
+from tests.pretraining import test_jax
+evaluate.UNROLL = 3
+"""
+
+
+def run(folder, stop_after=None, **settings):
+    """Train a small model of one layer, or go on; its last report."""
+    options = small_models.options()
+    options["lstm"]["n_layers"] = 1
+    steps = iter(range(1, 1000))
+    reports = pretrain(
+        str(LM / "train.txt"),
+        str(LM / "test.txt"),
+        str(LM / "vocab.txt"),
+        options,
+        folder,
+        TrainingSettings(epochs=EPOCHS, **{**SETTINGS, **settings}),
+        stopped=lambda: next(steps) == stop_after,
+    )
+    return [None, *reports][-1]
+
+
+@pytest.fixture(autouse=True)
+def short_windows(monkeypatch):
+    """Validation in windows of 3, which compile faster than those of 20."""
+    monkeypatch.setattr("keras_elmo.pretraining.evaluate.UNROLL", 3)
+
+
+def arrays(path):
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files if name != "meta"}
+
+
+@pytest.mark.slow
+def test_run_goes_on_without_tensorflow_as_with_it(tmp_path):
+    ours, jax = tmp_path / "tensorflow", tmp_path / "jax"
+    run(ours, stop_after=2)
+    shutil.copytree(ours, jax)
+    report = run(ours)
+    code = """
+report = test_jax.run(sys.argv[1])
+print(json.dumps([report.step, report.loss, report.gradient_norm, report.heldout]))
+"""
+    *found, heldout = json.loads(run_on_jax(BEGIN + code, jax))
+    assert found == pytest.approx([STEPS, report.loss, report.gradient_norm], rel=1e-5)
+    assert heldout == pytest.approx(report.heldout, rel=1e-5)
+    assert sorted(os.listdir(jax)) == sorted(os.listdir(ours))
+    few_steps.assert_same(arrays(jax / "last.npz"), arrays(ours / "last.npz"))
+
+
+@pytest.mark.slow
+def test_stopped_run_ends_as_the_one_that_was_not(tmp_path):
+    code = """
+settings = {"dropout": 0.3, "dtype": "mixed_bfloat16", "accumulate": 2}
+test_jax.run(sys.argv[1] + "/straight", **settings)
+for stop_after in (2, None):
+    test_jax.run(sys.argv[1] + "/stopped", stop_after, **settings)
+"""
+    run_on_jax(BEGIN + code, tmp_path)
+    for name in ("lm_weights.hdf5", "softmax.hdf5"):
+        straight, stopped = (
+            (tmp_path / run / name).read_bytes() for run in ("straight", "stopped")
+        )
+        assert straight == stopped
+    straight, stopped = (
+        arrays(tmp_path / run / "last.npz") for run in ("straight", "stopped")
+    )
+    assert set(straight) == set(stopped)
+    for name, array in straight.items():
+        np.testing.assert_array_equal(stopped[name], array)
+
+
+@pytest.mark.slow
+def test_steps_keep_what_they_keep_on_tensorflow(tmp_path):
+    run_on_jax(
+        """
+import sys
+import numpy as np
+from keras_elmo.pretraining.jax_step import TrainingStep, strategy_scope
+from keras_elmo.pretraining.optimizers import LEARNING_RATES, new_optimizer
+from tests.pretraining import few_steps, small_models
+
+# Parts of the rows.
+new_model = small_models.random_word_model
+_, whole = few_steps.train(new_model)
+few_steps.assert_same(few_steps.train(new_model, parts=2)[1], whole)
+
+# Dropout from seed and step.
+model = new_model(dropout=0.4)
+optimizer = new_optimizer("sgd", None, "constant", 1)
+step = TrainingStep(model, optimizer, 1.0)
+(window,), = few_steps.windows(model.reader, 1, 0, 1)
+states = [model.get_initial_state(few_steps.BATCH)]
+def losses(*seed):
+    return step.gradients([window], states, [seed])[0].tolist()
+found = [losses(seed, number) for seed in range(2) for number in range(3)]
+forward, backward = zip(*[loss for (loss,) in found])
+assert len(set(forward)) == len(set(backward)) == len(found), found
+assert losses(1, 1) == found[4]
+
+# All optimizers; and arrays that were assigned to variables stay as they are.
+gradients = step.gradients([window], states, [(0, 0)])[1]
+for name in LEARNING_RATES:
+    update = TrainingStep(model, new_optimizer(name, None, "cosine", 4), 1.0).update
+    given = [np.array(v.value) + 1 for v in model.trainable_variables]
+    kept = [array.copy() for array in given]
+    for variable, array in zip(model.trainable_variables, given):
+        variable.assign(array)
+    update(gradients)
+    update(gradients)
+    for array, copy, variable in zip(given, kept, model.trainable_variables):
+        np.testing.assert_array_equal(array, copy)
+        assert np.isfinite(np.array(variable.value)).all(), (name, variable.path)
+        assert (np.array(variable.value) != copy).any(), (name, variable.path)
+
+# Half precision.
+model, found = few_steps.train(new_model, dtype="mixed_bfloat16")
+np.testing.assert_allclose(found["losses"], whole["losses"], rtol=0.02)
+assert (found["losses"] != whole["losses"]).all()
+dtypes = [[str(s.dtype) for s in layer] for layer in model.get_initial_state(2)[0]]
+assert dtypes == [["bfloat16", "float32"]] * 2
+
+try:
+    strategy_scope(2)
+except ValueError as error:
+    assert "devices: expected 1 on JAX" in str(error)
+else:
+    raise AssertionError
+"""
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (5, 9), (6, 16), (7, 33), (1025, 50)])
+def test_padding_adds_what_changes_nothing(shape):
+    pytest.importorskip("jax", reason="needs the extra `jax`")
+    from keras_elmo.pretraining.jax_step import rounded_up
+
+    window = {
+        "words": np.full(shape, 7, np.int32),
+        "rows": np.arange(4),
+        "true": np.zeros((2, 3, 1)),
+        "negatives": np.zeros((2, 5)),
+    }
+    found = rounded_up(window, 50)
+    for name in ("true", "negatives"):
+        assert found[name] is window[name]
+    assert found["rows"].tolist() == [*range(4), *[0] * 12]
+    words = found["words"]
+    np.testing.assert_array_equal(words[: shape[0], : shape[1]], window["words"])
+    assert (words[: shape[0], shape[1] :] == 261).all()
+    assert shape[0] <= len(words) <= 1.5 * shape[0]
+    assert shape[1] <= words.shape[1] <= min(50, shape[1] + 15)
