@@ -49,7 +49,7 @@ def whole(tmp_path_factory, quick_runs):
     [
         (4, 13),  # at a report, and at the end
         # before, at and after reports, checkpoints and validations
-        pytest.param((3, 4, 5, 6, 7, 10, 12), marks=pytest.mark.slow),
+        pytest.param((1, 4, 5, 6, 7, 11), marks=pytest.mark.slow),
     ],
 )
 def test_a_run_stopped_again_and_again_ends_the_same(whole, tmp_path, stops):
@@ -66,23 +66,12 @@ def test_a_run_stopped_again_and_again_ends_the_same(whole, tmp_path, stops):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stop", range(1, 13))
-def test_a_run_stopped_once_ends_the_same(whole, tmp_path, stop):
-    run = tmp_path / "run"
-    list(small_runs.start(run, **SETTINGS, stopped=after(stop)))
-    small_runs.train(run, **SETTINGS)
-    assert_same_result(run, result(whole[0]))
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
         {"negatives": 0, "carry_over_sentences": True},
         {"dtype": "mixed_bfloat16", "optimizer": "adagrad"},
-        {"optimizer": "nadam", "clip_norm": 0.1},
-        {"schedule": "cosine"},
-        {"optimizer": "rmsprop", "schedule": "linear"},
+        {"optimizer": "nadam", "clip_norm": 0.1, "schedule": "cosine"},
         {
             "options": small_models.options("token_shared_full"),
             "share_embedding_softmax": True,
@@ -94,9 +83,7 @@ def test_a_run_stopped_once_ends_the_same(whole, tmp_path, stop):
 def test_other_settings_are_resumed_the_same(tmp_path, changes):
     settings = SETTINGS | changes
     small_runs.train(tmp_path / "whole", **settings)
-    for stop in (4, 3):
-        stopped = after(stop)
-        list(small_runs.start(tmp_path / "run", **settings, stopped=stopped))
+    list(small_runs.start(tmp_path / "run", **settings, stopped=after(7)))
     small_runs.train(tmp_path / "run", **settings)
     assert_same_result(tmp_path / "run", result(tmp_path / "whole"))
 
@@ -291,9 +278,8 @@ def test_a_killed_run_ends_as_one_that_was_not(whole, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_run_killed_many_times_ends_as_one_that_was_not(tmp_path, seed):
-    settings = SETTINGS | {"steps": 150, "checkpoint_every": 2, "validate_every": 7}
+def test_a_run_killed_many_times_ends_as_one_that_was_not(tmp_path):
+    settings = SETTINGS | {"steps": 100, "checkpoint_every": 2, "validate_every": 7}
     small_runs.train(tmp_path / "whole", **settings)
-    train_killed(tmp_path / "run", 12, seed, settings)
+    assert len(set(train_killed(tmp_path / "run", 7, 1, settings))) > 3
     assert_same_result(tmp_path / "run", result(tmp_path / "whole"))
