@@ -65,6 +65,7 @@ setup(
             "hypothesis>=6.100,<7",
             "jax>=0.7,<0.11",
             "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
             "ruff>=0.17,<0.18",
         ],
     },
