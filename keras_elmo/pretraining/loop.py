@@ -87,7 +87,7 @@ class TrainingLoop:
         ]
         self.step, self.losses, self.norm = 0, [], None
         self.best = self.position = self.scalars = None
-        self.learning_rate = float(self.optimizer.learning_rate)
+        self.learning_rate = self._learning_rate()
         self.steps_here, self.seconds_here = 0, 0.0
 
     def run(self, start, stopped, tensorboard):
@@ -144,6 +144,10 @@ class TrainingLoop:
     def _due(self, *intervals):
         return self.step == self.steps or any(self.step % n == 0 for n in intervals)
 
+    def _learning_rate(self):
+        # Each of several devices has a copy of it, which float() does not take.
+        return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+
     def _advance(self, windows):
         """One update."""
         started = time.perf_counter()
@@ -156,7 +160,7 @@ class TrainingLoop:
             (self.settings.seed, self.step * len(arrays) + part)
             for part in range(len(arrays))
         ]
-        self.learning_rate = float(self.optimizer.learning_rate)
+        self.learning_rate = self._learning_rate()
         loss, self.norm, self.states = self.update(arrays, self.states, seeds)
         self.step += 1
         if not (math.isfinite(loss) and math.isfinite(self.norm)):

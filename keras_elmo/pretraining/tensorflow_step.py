@@ -43,7 +43,12 @@ def strategy_scope(devices: int):
         raise ValueError(
             f"devices: expected from 1 to {len(found)} ({names}), received {devices}."
         )
-    return tf.distribute.MirroredStrategy([d.name for d in found[:devices]]).scope()
+    strategy = tf.distribute.MirroredStrategy(
+        [device.name for device in found[:devices]],
+        # TensorFlow's own choice wants as many rows of a sparse gradient in each step.
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+    return strategy.scope()
 
 
 def compiled_forward(model: LanguageModel, carry_over_sentences: bool):
