@@ -7,89 +7,83 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_elmo.pretraining.train import TrainingSettings, pretrain
-from tests.pretraining import few_steps, small_models
+from keras_elmo.cli import main
+from tests.pretraining import few_steps, small_models, small_runs
 from tests.pretraining.on_jax import run_on_jax
+from tests.pretraining.small_runs import after
 
 LM = small_models.LM
-# Without dropout, whose draws are each backend's own.
-SETTINGS = {"batch": 4, "unroll": 2, "negatives": 8, "heldout_sentences": 2}
-SETTINGS["dropout"] = 0.0
 STEPS = 5
-EPOCHS = STEPS * 8 / 101  # of the text's 101 tokens
 BEGIN = """
 import json, sys
-from keras_elmo.pretraining import evaluate, train
-from tests.pretraining import test_jax
-evaluate.UNROLL = 3
+from tests.pretraining import small_runs
+from tests.pretraining.test_jax import STEPS
+quick = small_runs.quick()
+quick.__enter__()
 """
 
 
-def run(folder, stop_after=None, **settings):
-    """Train a small model of one layer, or go on; its last report."""
-    options = small_models.options()
-    options["lstm"]["n_layers"] = 1
-    steps = iter(range(1, 1000))
-    reports = pretrain(
-        str(LM / "train.txt"),
-        str(LM / "test.txt"),
-        str(LM / "vocab.txt"),
-        options,
-        folder,
-        TrainingSettings(epochs=EPOCHS, **{**SETTINGS, **settings}),
-        stopped=lambda: next(steps) == stop_after,
-    )
-    return [None, *reports][-1]
-
-
-@pytest.fixture(autouse=True)
-def short_windows(monkeypatch):
-    """Validation in windows of 3, which compile faster than those of 20."""
-    monkeypatch.setattr("keras_elmo.pretraining.evaluate.UNROLL", 3)
-
-
-def arrays(path):
-    with np.load(path) as file:
+def checkpoint(run):
+    """The arrays of a run's last checkpoint."""
+    with np.load(run / "last.npz") as file:
         return {name: file[name] for name in file.files if name != "meta"}
 
 
 @pytest.mark.slow
-def test_run_goes_on_without_tensorflow_as_with_it(tmp_path):
+def test_run_goes_on_without_tensorflow_as_with_it(tmp_path, quick_runs):
     ours, jax = tmp_path / "tensorflow", tmp_path / "jax"
-    run(ours, stop_after=2)
+    # Without dropout, whose draws are each backend's own.
+    settings = {"steps": STEPS, "dropout": 0.0}
+    list(small_runs.start(ours, **settings, stopped=after(2)))
     shutil.copytree(ours, jax)
-    report = run(ours)
+    *_, report = small_runs.start(ours, **settings)
     code = """
-report = test_jax.run(sys.argv[1])
-print(json.dumps([report.step, report.loss, report.gradient_norm, report.heldout]))
+*_, last = small_runs.start(sys.argv[1], steps=STEPS, dropout=0.0)
+print(json.dumps([last.step, last.loss, last.gradient_norm, last.heldout]))
 """
     *found, heldout = json.loads(run_on_jax(BEGIN + code, jax))
     assert found == pytest.approx([STEPS, report.loss, report.gradient_norm], rel=1e-5)
     assert heldout == pytest.approx(report.heldout, rel=1e-5)
     assert sorted(os.listdir(jax)) == sorted(os.listdir(ours))
-    few_steps.assert_same(arrays(jax / "last.npz"), arrays(ours / "last.npz"))
+    few_steps.assert_same(checkpoint(jax), checkpoint(ours))
 
 
 @pytest.mark.slow
 def test_stopped_run_ends_as_the_one_that_was_not(tmp_path):
     code = """
-settings = {"dropout": 0.3, "dtype": "mixed_bfloat16", "accumulate": 2}
-test_jax.run(sys.argv[1] + "/straight", **settings)
-for stop_after in (2, None):
-    test_jax.run(sys.argv[1] + "/stopped", stop_after, **settings)
+settings = {
+    "steps": STEPS, "dropout": 0.3, "batch": 4, "accumulate": 2,
+    "dtype": "mixed_bfloat16", "negatives": 0,
+}
+small_runs.train(sys.argv[1] + "/whole", **settings)
+list(small_runs.start(sys.argv[1] + "/run", **settings, stopped=small_runs.after(2)))
+small_runs.train(sys.argv[1] + "/run", **settings)
 """
     run_on_jax(BEGIN + code, tmp_path)
-    for name in ("lm_weights.hdf5", "softmax.hdf5"):
-        straight, stopped = (
-            (tmp_path / run / name).read_bytes() for run in ("straight", "stopped")
-        )
-        assert straight == stopped
-    straight, stopped = (
-        arrays(tmp_path / run / "last.npz") for run in ("straight", "stopped")
+    small_runs.assert_same_result(
+        tmp_path / "run", small_runs.result(tmp_path / "whole")
     )
-    assert set(straight) == set(stopped)
-    for name, array in straight.items():
-        np.testing.assert_array_equal(stopped[name], array)
+
+
+@pytest.mark.slow
+def test_commands_run_without_tensorflow(tmp_path, capsys):
+    run, heldout = tmp_path / "run", str(LM / "test.txt")
+    (tmp_path / "options.json").write_text(json.dumps(small_runs.options()))
+    arguments = [
+        "pretrain",
+        *("--train", LM / "train.txt", "--heldout", heldout, "--vocab"),
+        *(LM / "vocab.txt", "--config", tmp_path / "options.json", "-o", run),
+        *("--batch", "2", "--unroll", "2", "--epochs", "0.1", "--negatives", "8"),
+        "--json",
+    ]
+    code = BEGIN + "from keras_elmo.cli import main\nsys.exit(main(sys.argv[1:]))"
+    told = json.loads(run_on_jax(code, *arguments))
+    assert told["step"] == told["steps"] > 1
+    assert small_runs.log(run)[-1]["heldout"] == told["heldout"]
+    found = json.loads(run_on_jax(code, "evaluate", run, heldout, "--json"))
+    assert main(["evaluate", str(run), heldout, "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.slow
