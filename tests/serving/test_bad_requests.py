@@ -296,7 +296,9 @@ def assert_answers(call):
     assert tf.make_ndarray(response.outputs["lengths"]).tolist() == [2, 1]
 
 
-@pytest.mark.parametrize("method, content, code, details", TABLE)
+@pytest.mark.parametrize(
+    "method, content, code, details", TABLE, ids=map(str, range(len(TABLE)))
+)
 def test_a_bad_request_is_refused_and_the_server_lives_on(
     call, method, content, code, details
 ):
