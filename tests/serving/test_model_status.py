@@ -100,11 +100,11 @@ def test_loading_is_waited_for(service, address, ask):
 def test_waiting_ends(service, address, ask):
     service.statuses = [(1, "END", "no such op"), (2, "AVAILABLE", "")]
     message = (
-        "model toy: expected a version AVAILABLE within 0.2 s, found: version 2 "
+        "model toy: expected a version AVAILABLE within 1.5 s, found: version 2 "
         "AVAILABLE, version 1 END: no such op"
     )
     with pytest.raises(ServingError, match=message):
-        ask(address, timeout=0.2, version=1)
+        ask(address, timeout=1.5, version=1)
 
 
 @pytest.mark.parametrize("ask", [wait, wait_async])
