@@ -104,7 +104,7 @@ class Readiness:
         self._end = time.monotonic() + timeout
         self._wait = 0.05
         self._error = None
-        self._found = "no answer"
+        self._found = None
 
     def remaining(self) -> float:
         """Seconds that are left, which may be none."""
@@ -112,6 +112,9 @@ class Readiness:
 
     def failed(self, rpc_error):
         """Take an error; raises it where waiting does not help."""
+        late = rpc_error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        if late and self._found is not None:
+            return  # for the last question there was no time; what came before counts
         self._error = self._model.refusal(rpc_error)
         self._found = f"{rpc_error.code().name}: {rpc_error.details()}"
         if rpc_error.code() not in self._NOT_YET:
@@ -132,7 +135,7 @@ class Readiness:
             code = self._error and self._error.code
             raise self._model.error(
                 f"expected a version AVAILABLE within {self._timeout:g} s, found: "
-                f"{self._found}",
+                f"{self._found or 'no answer'}",
                 code,
             )
         wait = min(self._wait, self.remaining())
