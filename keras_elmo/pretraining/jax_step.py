@@ -16,6 +16,7 @@ from keras_elmo.pretraining.language_model import LanguageModel
 from keras_elmo.text.characters import WORD_PADDING
 
 Adagrad = keras.optimizers.Adagrad
+Adam = keras.optimizers.Adam
 
 _CHARS = 16  # numbers of characters are rounded up to multiples of it
 

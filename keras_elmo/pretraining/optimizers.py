@@ -36,6 +36,8 @@ def new_optimizer(
     rate = _scheduled(rate, schedule, steps)
     if name == "adagrad":
         return backend_steps().Adagrad(rate, initial_accumulator_value=1.0, name=name)
+    if name == "adam":
+        return backend_steps().Adam(rate, name=name)
     config = {"learning_rate": rate, "name": name}
     return keras.optimizers.get({"class_name": name, "config": config})
 

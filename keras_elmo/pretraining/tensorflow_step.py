@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_elmo.pretraining.language_model import LanguageModel
-from keras_elmo.pretraining.tensorflow_adagrad import Adagrad as Adagrad
+from keras_elmo.pretraining.tensorflow_optimizers import Adagrad as Adagrad
+from keras_elmo.pretraining.tensorflow_optimizers import Adam as Adam
 from keras_elmo.text.characters import WORD_PADDING
 
 # Where words in the order of their lengths are parted: most are short, and the longest

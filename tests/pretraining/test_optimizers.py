@@ -13,6 +13,7 @@ from keras_elmo.pretraining.optimizers import (
     new_optimizer,
 )
 
+SAME_NUMBERS = {"adagrad": keras.optimizers.Adagrad, "adam": keras.optimizers.Adam}
 START = np.arange(12, dtype="float32").reshape(4, 3)
 
 
@@ -61,6 +62,20 @@ def test_sparse_gradients_act_as_dense_ones(name):
 def test_accumulators_of_adagrad_begin_at_one_as_ai2s():
     found = after(new_optimizer("adagrad", 0.2, "constant", 10), rows(r1=2.0))
     np.testing.assert_allclose(found[1], START[1] - 0.2 * 2 / np.sqrt(1 + 4), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "keras_class"), SAME_NUMBERS.items())
+@pytest.mark.parametrize("sparse", [False, True])
+def test_updates_in_one_pass_are_those_of_keras(name, keras_class, sparse):
+    gradients = [rows(r2=1.0, r0=-0.5), rows(r1=0.5, r2=0.3), rows(r3=0.1)]
+    if not sparse:
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    ours = new_optimizer(name, 0.05, "constant", 50)
+    same = {"initial_accumulator_value": 1.0} if name == "adagrad" else {}
+    theirs = keras_class(0.05, **same)
+    np.testing.assert_allclose(
+        after(ours, *gradients), after(theirs, *gradients), rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
