@@ -1,6 +1,5 @@
 """Vectors of a whole text, written as an HDF5 file in AllenNLP's layout."""
 
-import contextlib
 import errno
 import itertools
 import json
@@ -13,7 +12,7 @@ from typing import Any, BinaryIO
 import h5py
 import keras
 
-from keras_elmo.atomic import written_beside
+from keras_elmo.ai2.hdf5_file import new_hdf5
 from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.errors import FormatError
 from keras_elmo.text.characters import pad_sentences
@@ -75,10 +74,14 @@ def embed_file(
         )
     if batch < 1:
         raise ValueError(f"embed_file: expected batch >= 1, received {batch}.")
+    if os.path.isdir(out_path):  # or it would turn out at the very end
+        raise IsADirectoryError(
+            errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(out_path)
+        )
     started = time.perf_counter()
     embed = _compile(elmo, layers)
     index, done, tokens = {}, 0, 0
-    with _new_hdf5(out_path) as file:
+    with new_hdf5(out_path) as file:
         for group in _groups(enumerate(sentences), batch):
             index.update((" ".join(words), str(number)) for number, words in group)
             for part in _batches(group, batch):
@@ -90,6 +93,7 @@ def embed_file(
                     file.create_dataset(str(number), data=data, track_times=False)
                 done += len(part)
                 tokens += int(padded[1].sum())
+                file.raise_errors()
                 progress(done, tokens)
         stored = file.create_dataset(
             SENTENCE_TO_INDEX, (1,), h5py.string_dtype(), track_times=False
@@ -176,17 +180,6 @@ def _compile(elmo, layers):
     compiled = tf.function(embed, input_signature=signature, autograph=False)
     # Of itself TensorFlow warns where functions like this are made for several files.
     return compiled.get_concrete_function()
-
-
-@contextlib.contextmanager
-def _new_hdf5(path):
-    path = os.fspath(path)
-    if os.path.isdir(path):  # or it would turn out at the very end
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    with written_beside(path) as beside:
-        open(beside, "wb").close()  # for the ordinary errors, which HDF5's are not
-        with h5py.File(beside, "w") as file:
-            yield file
 
 
 def _groups(numbered, batch):

@@ -15,8 +15,8 @@ import keras
 
 from keras_elmo.ai2.checkpoint import BilmCheckpoint
 from keras_elmo.ai2.files import OPTIONS, SOFTMAX, VOCABULARY, WEIGHTS
+from keras_elmo.ai2.hdf5_file import data_sets, open_hdf5
 from keras_elmo.ai2.run_checkpoint import BEST, LAST, RUN
-from keras_elmo.ai2.weights import data_sets, open_hdf5
 from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.layers.character_encoder import CharacterEncoder
 from keras_elmo.presets.catalog import PRESETS, preset_directory

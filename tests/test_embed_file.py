@@ -1,5 +1,6 @@
 """Files of vectors: AI2's numbers, AllenNLP's layout, and what must not matter."""
 
+import errno
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import pytest
 import keras_elmo
 from keras_elmo.embed_file import _batches, _groups, embed_file, read_lines
 from keras_elmo.errors import FormatError
-from tests.helpers import GOLDEN, assert_close
+from tests.helpers import GOLDEN, assert_close, largest_file
 
 TINY = GOLDEN / "tiny"
 EXPECTED = np.load(TINY / "expected.npz")
@@ -206,6 +207,17 @@ def test_a_file_that_cannot_be_written_is_named_at_once(name, error, elmo, tmp_p
     with pytest.raises(error) as caught:
         embed_file(elmo, sentences(), tmp_path / name)
     assert caught.value.filename == os.fspath(tmp_path / name)
+
+
+def test_a_full_disk_ends_it_soon_and_leaves_the_old_file(elmo, tmp_path):
+    path, done = tmp_path / "out.hdf5", []
+    path.write_bytes(b"old")
+    sentences = [["so", "it", "goes"]] * 3000
+    with largest_file(50_000), pytest.raises(OSError) as caught:
+        embed_file(elmo, sentences, path, progress=lambda *p: done.append(p))
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
+    assert len(done) < 3000 / 32 / 2
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(

@@ -47,7 +47,7 @@ ONLY_IN = {
     "grpc_health": ("serving/server.py",),
     "jax": ("pretraining/jax_step.py",),
     "tensorboard": ("pretraining/scalars.py",),
-    "h5py": ("ai2/weights.py", "embed_file.py", "inspection.py"),
+    "h5py": ("ai2/hdf5_file.py", "embed_file.py", "inspection.py"),
     "matplotlib": ("serving/load_report.py",),
     "onnx": ("saved_model/onnx_file.py", "saved_model/onnx_graph.py"),
     "onnxruntime": ("saved_model/onnx_file.py",),

@@ -1,18 +1,15 @@
 """AI2's `lm_weights.hdf5`: one table of entries, read and written by the same lines."""
 
-import contextlib
 import dataclasses
-import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 
-from keras_elmo.atomic import written_beside
+from keras_elmo.ai2.hdf5_file import data_sets, new_hdf5, open_hdf5
 from keras_elmo.errors import FormatError
 from keras_elmo.layers.bilm import BiLM
 from keras_elmo.layers.character_encoder import CharacterEncoder
@@ -209,84 +206,6 @@ def write_weights(path: str | os.PathLike, entries: Iterable[Entry], dtype="floa
             value = value.astype(dtype, copy=False)
             file.create_dataset(entry.name, data=value, track_times=False)
             del value  # a large model's table twice is too much
-
-
-@contextlib.contextmanager
-def new_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
-    """An HDF5 file to be filled; it appears whole or not at all.
-
-    Raises:
-        OSError: It cannot be written; on a full disk not before the block's end.
-
-    >>> with new_hdf5("out.hdf5") as file:
-    ...     file["a"] = np.ones(3)
-    """
-    with written_beside(path) as beside, open(beside, "w+b") as raw:
-        held = _HeldErrors(raw)
-        with h5py.File(held, "w") as file:
-            yield file
-        held.let_go()
-
-
-class _HeldErrors(io.RawIOBase):
-    """A file whose errors wait: one that HDF5 sees while it writes ends the process."""
-
-    def __init__(self, file):
-        self._file, self._error = file, None
-
-    def let_go(self):
-        if self._error is not None:
-            raise self._error
-
-    def _try(self, method, *arguments, otherwise=0):
-        if self._error is None:
-            try:
-                return method(*arguments)
-            except OSError as error:
-                self._error = error
-        return otherwise
-
-    def seek(self, offset, whence=os.SEEK_SET):
-        return self._try(self._file.seek, offset, whence)
-
-    def tell(self):
-        return self._try(self._file.tell)
-
-    def readinto(self, buffer):
-        return self._try(self._file.readinto, buffer, otherwise=len(buffer))
-
-    def write(self, data):
-        return self._try(self._file.write, data, otherwise=len(data))
-
-    def truncate(self, size):
-        return self._try(self._file.truncate, size)
-
-    def flush(self):
-        self._try(self._file.flush)
-
-
-def open_hdf5(path: str | os.PathLike) -> h5py.File:
-    """Open for reading; what is not HDF5, or not all of it, is a `FormatError`."""
-    with open(path, "rb"):  # the ordinary error where it is absent or forbidden
-        pass
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise FormatError(
-            f"{path}: expected a whole HDF5 file, found: {error}."
-        ) from error
-
-
-def data_sets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """All data sets of an open file by their path."""
-    found = {}
-
-    def visit(name, item):
-        if isinstance(item, h5py.Dataset):
-            found[name] = item
-
-    file.visititems(visit)
-    return found
 
 
 def _name_in(arrays, entry):

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_elmo.ai2.weights import new_hdf5, open_hdf5
+from keras_elmo.ai2.hdf5_file import new_hdf5, open_hdf5
 from tests.helpers import DATA, largest_file
 
 ARRAY = np.arange(10_000, dtype=np.float32)

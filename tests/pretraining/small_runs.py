@@ -4,7 +4,7 @@ import contextlib
 import json
 import shutil
 
-from keras_elmo.ai2.weights import data_sets, open_hdf5
+from keras_elmo.ai2.hdf5_file import data_sets, open_hdf5
 from keras_elmo.pretraining import evaluate, loop
 from keras_elmo.pretraining.settings import TrainingSettings
 from keras_elmo.pretraining.train import pretrain
