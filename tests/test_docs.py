@@ -16,6 +16,8 @@ import tensorflow as tf
 
 import keras_elmo
 from keras_elmo.cli import build_parser
+from keras_elmo.pretraining.configs import CONFIGS
+from keras_elmo.pretraining.memory import number_of_weights
 
 ROOT = pathlib.Path(__file__).parents[1]
 MODULES = [
@@ -98,3 +100,25 @@ def test_the_readme_names_files_that_are_there():
     readme = (ROOT / "README.md").read_text("utf-8")
     for link in re.findall(r"\]\(([^)#:]+)\)", readme):
         assert (ROOT / link).exists(), link
+
+
+def test_the_readme_tells_the_sizes_of_the_configurations():
+    rows = re.findall(
+        r"^\| `(\w+)`.*\| (\d+), (\d+) \| ([\d,]+), up to (\d) wide \| (\d) "
+        r"\| ([\d.]+) million \| (\d+) \|$",
+        (ROOT / "README.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    assert {name for name, *_ in rows} == set(CONFIGS)
+    for name, *told, millions, softmax in rows:
+        lstm, char_cnn = CONFIGS[name]["lstm"], CONFIGS[name]["char_cnn"]
+        filters = char_cnn["filters"]
+        count, widest = sum(count for _, count in filters), filters[-1][0]
+        sizes = lstm["dim"], lstm["projection_dim"], count, widest
+        assert [int(number.replace(",", "")) for number in told] == [
+            *sizes,
+            char_cnn["n_highway"],
+        ]
+        weights = [number_of_weights(CONFIGS[name], words) for words in (0, 1)]
+        assert millions == f"{weights[0] / 1e6:.1f}"
+        assert int(softmax) == weights[1] - weights[0]
