@@ -9,7 +9,7 @@ from keras_elmo.cli._arguments import fraction, natural, positive_float, positiv
 
 _SILENCE = 60  # seconds after which a line is written where there is no terminal
 _INTS = [
-    ("batch", 128, "rows that are read at a time"),
+    ("batch", None, "rows that are read at a time"),
     ("unroll", 20, "words of each row in a step"),
     ("accumulate", 1, "parts that the rows are computed in, to save memory"),
     ("devices", 1, "devices that the rows are divided among, GPUs if there are any"),
@@ -25,16 +25,17 @@ _FLAGS = [
 ]
 
 
-def add_training_arguments(parser, epochs, optimizer):
+def add_training_arguments(parser, epochs, batch, optimizer):
     """Add the arguments that say how to train.
 
     Args:
         parser: `argparse.ArgumentParser` of a command.
         epochs: Default number of passes.
+        batch: Default number of rows.
         optimizer: Default optimizer.
 
     >>> parser = argparse.ArgumentParser()
-    >>> add_training_arguments(parser, epochs=1.0, optimizer="adam")
+    >>> add_training_arguments(parser, epochs=1.0, batch=32, optimizer="adam")
     """
     from keras_elmo.pretraining.names import DTYPES, LEARNING_RATES, SCHEDULES
 
@@ -62,6 +63,7 @@ def add_training_arguments(parser, epochs, optimizer):
         help=f"passes over the text, may be a fraction ({epochs:g})",
     )
     for name, default, text in _INTS:
+        default = default or batch
         parser.add_argument(
             f"--{name}",
             type=positive_int,
@@ -140,7 +142,7 @@ def settings_of(args, **others):
         FormatError: if they do not go together.
 
     >>> parser = argparse.ArgumentParser()
-    >>> add_training_arguments(parser, epochs=1.0, optimizer="adam")
+    >>> add_training_arguments(parser, epochs=1.0, batch=32, optimizer="adam")
     >>> args = parser.parse_args(["--train=t", "--heldout=h", "-oRUN", "--batch=8"])
     >>> settings_of(args).batch
     8

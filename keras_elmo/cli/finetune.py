@@ -37,7 +37,7 @@ def add_parser(subparsers):
     parser.add_argument(
         "--vocab", metavar="FILE", help="the vocabulary (vocab.txt beside MODEL)"
     )
-    add_training_arguments(parser, epochs=1.0, optimizer="adagrad")
+    add_training_arguments(parser, epochs=1.0, batch=32, optimizer="adam")
     parser.set_defaults(run=run)
 
 

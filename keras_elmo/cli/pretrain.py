@@ -40,7 +40,7 @@ def add_parser(subparsers):
         help="tiny, small, medium or original, or an options file of AI2's, of which "
         "lstm and char_cnn are read; without char_cnn words are read by their numbers",
     )
-    add_training_arguments(parser, epochs=10.0, optimizer="adagrad")
+    add_training_arguments(parser, epochs=10.0, batch=128, optimizer="adagrad")
     parser.add_argument(
         "--share-embedding-softmax",
         action="store_true",

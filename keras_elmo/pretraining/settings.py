@@ -105,6 +105,11 @@ class TrainingSettings:
         )
 
 
+# A domain has little text, and many small steps make more of it than few large ones;
+# README has figures.
+FINE_TUNING = TrainingSettings(epochs=1.0, batch=32, optimizer="adam")
+
+
 @dataclasses.dataclass
 class Progress:
     """Where a run stands.

@@ -27,7 +27,7 @@ from keras_elmo.pretraining.model_files import (
 from keras_elmo.pretraining.run_folder import LAST, RUN, RunFolder
 from keras_elmo.pretraining.sampling import check_order
 from keras_elmo.pretraining.scalars import require_tensorboard
-from keras_elmo.pretraining.settings import Progress, TrainingSettings
+from keras_elmo.pretraining.settings import FINE_TUNING, Progress, TrainingSettings
 from keras_elmo.text.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 
 
@@ -93,8 +93,8 @@ def finetune(
     """Train a language model further, on other text; see `pretrain`.
 
     The vocabulary stays the model's, and the model itself as it is: the result is in
-    `run`, after one epoch by default. With Adagrad a model of bilm's goes on with
-    bilm's own accumulators.
+    `run`. Default settings are `FINE_TUNING`: one epoch, 32 rows, Adam. With Adagrad a
+    model of bilm's goes on with bilm's own accumulators.
 
     Yields:
         As `pretrain`, and first, from a new run, the held-out perplexity at step 0.
@@ -102,7 +102,7 @@ def finetune(
     encoder = model.encoder if model.reads_characters else None
     options = options_of(model.bilm, encoder, model.max_chars)
     settings = dataclasses.replace(
-        settings or TrainingSettings(epochs=1.0),
+        settings or FINE_TUNING,
         share_embedding_softmax=model.share_embedding_softmax,
     )
     yield from _train(

@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from keras_elmo.cli import build_parser
+from keras_elmo.cli._training import settings_of
 from keras_elmo.pretraining.model_files import load_language_model, weights_digest
+from keras_elmo.pretraining.settings import FINE_TUNING
 from tests.cli.training_arguments import LM, arguments
 
 
@@ -65,3 +68,8 @@ def test_a_model_without_its_parts_is_one_line(model, message, command, tmp_path
     assert err.startswith("keras-elmo: ") and message in err
     assert err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_defaults_are_those_in_python():
+    argv = ["finetune", "m", "--train", "t", "--heldout", "h", "-o", "r"]
+    assert settings_of(build_parser().parse_args(argv)) == FINE_TUNING
