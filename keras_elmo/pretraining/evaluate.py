@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_elmo.pretraining.backend import steps
@@ -21,6 +22,7 @@ def perplexities(
     *,
     batch: int = BATCH,
     carry_state: bool = False,
+    states: list | None = None,
     progress: Callable[[int], None] = lambda tokens: None,
 ) -> dict[str, Any]:
     """Perplexity of each direction on text.
@@ -44,9 +46,12 @@ def perplexities(
         `tokens` (words and sentence ends), `unknown` (words), `vocabulary_size`.
 
     Raises:
-        ValueError: There is no sentence, or `batch` is below 1.
+        ValueError: There is no sentence, `batch` is below 1, or `states` are given
+            without `carry_state` or for another number of rows.
     """
     _check_batch("perplexities", batch)
+    if states is not None and not carry_state:
+        raise ValueError("perplexities: expected carry_state with states.")
     if not carry_state:
         # Rows that would stay empty, or whose softmax takes too much memory.
         many = len(sentences) if isinstance(sentences, Sized) else batch
@@ -55,12 +60,14 @@ def perplexities(
     unroll = positions_that_fit(model, batch)
     if carry_state:
         texts = _parts(list(sentences), batch)
+        if states is not None:
+            _check_rows(states, len(texts))
         windows = row_windows(texts, model.reader, unroll)
         forward = steps().compiled_forward(model, True)
     else:
         windows = text_windows(sentences, model.reader, batch, unroll)
         forward = model.compiled_forward
-    total, tokens, unknown = _totals(model, windows, forward, progress)
+    total, tokens, unknown = _totals(model, windows, forward, progress, states)
     if not tokens:
         raise ValueError("perplexities: expected at least one sentence, received none.")
     return _summary(model, total / tokens, tokens, unknown)
@@ -125,15 +132,24 @@ def _check_batch(caller, batch):
         raise ValueError(f"{caller}: expected batch >= 1, received {batch}.")
 
 
+def _check_rows(states, rows):
+    found = {state.shape[0] for state in keras.tree.flatten(states)}
+    if found != {rows}:
+        raise ValueError(
+            f"perplexities: expected states of {rows} rows, as many as parts of the "
+            f"text, received {sorted(found)}."
+        )
+
+
 def _parts(sentences, batch):
     """Neighbouring sentences together, in `batch` lists or fewer, none empty."""
     bounds = np.linspace(0, len(sentences), min(batch, len(sentences)) + 1).astype(int)
     return [sentences[start:stop] for start, stop in itertools.pairwise(bounds)]
 
 
-def _totals(model, windows, forward, progress):
+def _totals(model, windows, forward, progress, states=None):
     """Both directions' summed losses; how many tokens, how many of them unknown."""
-    total, tokens, unknown, states = np.zeros(2), 0, 0, None
+    total, tokens, unknown = np.zeros(2), 0, 0
     for window in windows:
         states = states or model.get_initial_state(window.inputs.shape[1])
         losses, states = forward(window.arrays(), states)

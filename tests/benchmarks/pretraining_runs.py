@@ -48,6 +48,7 @@ PEERS = {
         {"TF_USE_LEGACY_KERAS": "1"},
     ),
 }
+STATES = "states.npz"  # of a peer's run; ours has them in its checkpoint
 AI2_STREAMS = ["--carry-over-sentences", "--independent-streams"]
 
 
@@ -197,7 +198,7 @@ def train_peer(work, peer, part, steps, seed, name):
     given.write_text(json.dumps(options))
     script = HERE / "peer_training.py"
     arguments = [script, PEERS[peer][0], given, work.text, work.vocab, run]
-    arguments += [points, "--seed", seed]
+    arguments += [points, "--seed", seed, "--states", run / STATES]
     facts = run_peer(peer, arguments, work.log(name))
     if not (run / f"model.ckpt-{steps}.index").exists():
         sys.exit(f"{run}: expected a checkpoint of step {steps}, found none.")
@@ -231,4 +232,14 @@ def evaluate(work, name):
     arguments += [work.settings["heldout"], "--vocab", work.vocab]
     log = work.log(f"{name}-evaluate")
     run_ours([*arguments, "--carry-state", "--json"], log, output)
+    return json.loads(output.read_text())
+
+
+def evaluate_from_training(work, name, states):
+    """The same, but from the states that its training ended with."""
+    output = work.run(name) / "continued.json"
+    script = HERE / "continued_perplexity.py"
+    arguments = [script, work.run(name), work.settings["heldout"], work.vocab]
+    log = work.log(f"{name}-continued")
+    run_ours([*arguments, work.run(name) / states], log, output)
     return json.loads(output.read_text())

@@ -9,11 +9,14 @@ All read the first `--tokens` words and sentence ends of the shards, with the 20
 most frequent words of them as the vocabulary.
 
 Quality: bilm and keras_elmo, both with AI2's independent streams and carried state,
-take as many steps from each seed; of both, `keras-elmo evaluate --carry-state` says
-what they make of the held-out text. Speed and memory: bilm, simple-elmo and keras_elmo
-in both stream modes take `--steps` steps in turn, `--rounds` times, always with all
-filters; the first 20 steps and validation are left out of the speed. One program runs
-at a time, on the cores alone.
+take as many steps from each seed. Of both, `keras-elmo evaluate --carry-state` says
+what they make of the held-out text when its rows start from zero states, and
+`continued_perplexity.py` what they make of it from the states that training ended with:
+a model that has not seen zero states since its first step may be lost there.
+
+Speed and memory: bilm, simple-elmo and keras_elmo in both stream modes take `--steps`
+steps in turn, `--rounds` times, always with all filters; the first 20 steps and
+validation are left out of the speed. One program runs at a time, on the cores alone.
 
 Each result is a line of WORK/results.jsonl as soon as it is known, and the same command
 goes on where it was stopped; a round that something else on the computer disturbed
@@ -28,13 +31,16 @@ import shutil
 import signal
 import sys
 
+from keras_elmo.pretraining.run_folder import LAST
 from tests.benchmarks.pretraining_runs import (
     AI2_STREAMS,
     BATCH,
     PEERS,
+    STATES,
     UNROLL,
     Work,
     evaluate,
+    evaluate_from_training,
     run_peer,
     train_ours,
     train_peer,
@@ -43,7 +49,9 @@ from tests.benchmarks.pretraining_tables import (
     BILM,
     INDEPENDENT,
     OURS,
+    TRAINING,
     WAYS,
+    ZERO,
     quality_table,
     speed_table,
     verdicts,
@@ -88,7 +96,8 @@ def measure_quality(work, seeds):
     steps = int(work.settings["epochs"] * work.tokens) // (BATCH * UNROLL)
     for seed in seeds:
         for who in (BILM, OURS):
-            if work.is_done(part="quality", who=who, seed=seed):
+            # The last of its lines.
+            if work.is_done(part="quality", who=who, seed=seed, start=ZERO):
                 continue
             name = f"quality-{who}-{seed}"
             points = work.points(name)
@@ -97,7 +106,12 @@ def measure_quality(work, seeds):
             elif not points.exists():
                 train_peer(work, who, "quality", steps, seed, name)
             key = {"part": "quality", "who": who, "seed": seed, "steps": steps}
-            work.add(**key, **evaluate(work, name))
+            states = LAST if who == OURS else STATES
+            for start, facts in [
+                (TRAINING, evaluate_from_training(work, name, states)),
+                (ZERO, evaluate(work, name)),
+            ]:
+                work.add(**key, start=start, **facts)
 
 
 def measure_speed(work, rounds):
@@ -127,9 +141,13 @@ def tokens_per_second(points):
 
 def print_tables(results):
     """Print what there is; returns whether all targets are met."""
-    quality, perplexity = quality_table(results)
+    perplexity = {}
+    for start in (ZERO, TRAINING):
+        lines, perplexity[start] = quality_table(results, start)
+        if lines:
+            print("\n".join([f"Read from {start}:", "", *lines, ""]))
     speeds, ratios = speed_table(results)
-    print("\n".join([*quality, "", *speeds]))
+    print("\n".join(speeds))
     if speeds:
         rounds = [result for result in results if result["part"] == "speed"]
         busiest = max(result["other_cores"] for result in rounds)

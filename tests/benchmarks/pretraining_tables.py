@@ -6,13 +6,18 @@ BILM, SIMPLE_ELMO = "bilm", "simple-elmo"
 OURS = "keras_elmo"
 SHARED, INDEPENDENT = f"{OURS}, shared sentences", f"{OURS}, AI2's streams"
 WAYS = (BILM, SIMPLE_ELMO, SHARED, INDEPENDENT)
+ZERO, TRAINING = "zero states", "the states of training"
 FIGURES = ("forward", "backward", "geometric_mean")
 MOST_PERPLEXITY, LEAST_SPEED, MOST_MEMORY = 1.02, 2.5, 1.0
 
 
-def quality_table(results):
+def quality_table(results, start):
     """Lines of the table, and the ratio of the mean perplexities or None."""
-    found = {(r["who"], r["seed"]): r for r in results if r["part"] == "quality"}
+    found = {
+        (result["who"], result["seed"]): result
+        for result in results
+        if result["part"] == "quality" and result["start"] == start
+    }
     seeds = sorted({seed for _, seed in found if (OURS, seed) in found})
     seeds = [seed for seed in seeds if (BILM, seed) in found]
     if not seeds:
@@ -77,12 +82,13 @@ def _spread(values):
 
 def verdicts(perplexity, ratios):
     """What was to hold of the tables' ratios, each with whether it did."""
-    if perplexity is not None:
-        yield (
-            perplexity <= MOST_PERPLEXITY,
-            f"perplexity {perplexity:.3f} of bilm's, expected at most "
-            f"{MOST_PERPLEXITY}",
-        )
+    for start, ratio in perplexity.items():
+        if ratio is not None:
+            yield (
+                ratio <= MOST_PERPLEXITY,
+                f"perplexity from {start}: {ratio:.3f} of bilm's, expected at most "
+                f"{MOST_PERPLEXITY}",
+            )
     if ratios is not None:
         speed = ratios[SHARED][0]
         yield (

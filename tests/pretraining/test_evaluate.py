@@ -131,6 +131,34 @@ def test_running_text_needs_no_sentence_for_each_row(model, found):
     assert carried == pytest.approx(found, rel=1e-6)
 
 
+def test_running_text_goes_on_from_given_states():
+    model = small_models.random_word_model(unroll=False)
+    before = sum(LENGTHS[:3])
+    (window,) = text_windows(TEXT[:3], model.reader, 1, before)
+    forward = steps().compiled_forward(model, True)
+    _, states = forward(window.arrays(), model.get_initial_state(1))
+    found = perplexities(model, TEXT[3:], batch=1, carry_state=True, states=states)
+    assert_perplexities(found, losses_of(model, [TEXT])[:, before:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({}, "perplexities: expected carry_state with states."),
+        (
+            {"carry_state": True, "batch": 4},
+            "perplexities: expected states of 4 rows, as many as parts of the text, "
+            "received [2].",
+        ),
+    ],
+)
+def test_refuses_states_that_no_row_starts_from(model, arguments, error):
+    states = model.get_initial_state(2)
+    with pytest.raises(ValueError) as raised:
+        perplexities(model, TEXT, states=states, **arguments)
+    assert str(raised.value) == error
+
+
 # bilm's own test.
 
 
