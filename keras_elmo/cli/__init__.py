@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from keras_elmo.cli._quiet import import_tensorflow
+from keras_elmo.cli._threads import compute_directions_at_once
 from keras_elmo.errors import FormatError
 
 COMMANDS = (
@@ -22,6 +23,7 @@ COMMANDS = (
     "score",
     "substitutes",
 )
+TRAINING = ("pretrain", "finetune")
 MODEL_HELP = (
     "a preset's name (elmo_tiny_en) or folder, a folder or ZIP archive with "
     "options.json and one .hdf5 file, OPTIONS.json,WEIGHTS.hdf5, a .keras file, the "
@@ -67,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parse(argv)
     try:
+        if args.command in TRAINING:
+            compute_directions_at_once()
         import_tensorflow()
         return args.run(args) or 0
     except KeyboardInterrupt:

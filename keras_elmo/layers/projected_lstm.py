@@ -1,5 +1,7 @@
 """LSTM with a projection inside the recurrence, and with AI2's two clips."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
@@ -165,12 +167,12 @@ class ProjectedLSTM(keras.layers.Layer):
             mask, reset = (_pad_time(t) for t in (mask, reset))
         gates = self._input_gates(inputs)
         mask, reset = (_time_major(t) for t in (mask, reset))
-        weights = self._cast_weights(self.recurrent_kernel, self.projection_kernel)
+        products = [functools.partial(_times, kernel) for kernel in self._kernels()]
 
         def step(carry, gates_t):
             h, c, t = carry
             mask_t, reset_t = (_at(flags, t) for flags in (mask, reset))
-            h, c = self._step(gates_t, h, c, mask_t, reset_t, weights)
+            h, c = self._step(gates_t, h, c, mask_t, reset_t, *products)
             # TensorFlow's scan wants outputs that look like the carry.
             return (h, c, t + 1), (h, c, t)
 
@@ -185,16 +187,30 @@ class ProjectedLSTM(keras.layers.Layer):
                 "ProjectedLSTM: expected a static number of steps with unroll=True, "
                 f"received shape {inputs.shape}."
             )
-        # Unstacked at once: the gradient of single slices is a full array for each.
-        gates = ops.unstack(self._input_gates(inputs))
         mask, reset = (_time_major(t) for t in (mask, reset))
-        weights = self._cast_weights(self.recurrent_kernel, self.projection_kernel)
-        outputs = []
-        for t, gates_t in enumerate(gates):
-            mask_t, reset_t = (None if f is None else f[t] for f in (mask, reset))
-            h, c = self._step(gates_t, h, c, mask_t, reset_t, weights)
-            outputs.append(h)
-        return ops.stack(outputs, axis=1), h, c
+
+        def run(products, gates, h, c):
+            outputs = []
+            # Unstacked at once: the gradient of single slices is a full array for each.
+            for t, gates_t in enumerate(ops.unstack(gates)):
+                mask_t, reset_t = (None if f is None else f[t] for f in (mask, reset))
+                h, c = self._step(gates_t, h, c, mask_t, reset_t, *products)
+                outputs.append(h)
+            return [ops.stack(outputs, axis=1), h, c]
+
+        gates, kernels = self._input_gates(inputs), self._kernels()
+        if keras.backend.backend() == "tensorflow":
+            from keras_elmo.layers.tensorflow_recurrence import with_one_gradient
+
+            return with_one_gradient(run, kernels, gates, h, c)
+        return run([functools.partial(_times, k) for k in kernels], gates, h, c)
+
+    def _kernels(self):
+        """What a step multiplies by: one matrix, or with a projection two."""
+        kernels = [self.recurrent_kernel]
+        if self.projection_kernel is not None:
+            kernels.append(self.projection_kernel)
+        return self._cast_weights(*kernels)
 
     def _input_gates(self, inputs):
         """The part of the gates that needs no state: `(time, batch, 4 * units)`."""
@@ -205,23 +221,20 @@ class ProjectedLSTM(keras.layers.Layer):
 
     def _cast_weights(self, *weights):
         # Before the loop: a weight that is read inside it is cast again at each step.
-        return [None if w is None else ops.cast(w, self.compute_dtype) for w in weights]
+        return [ops.cast(w, self.compute_dtype) for w in weights]
 
-    def _step(self, gates, h, c, mask, reset, weights):
-        recurrent_kernel, projection_kernel = weights
+    def _step(self, gates, h, c, mask, reset, recur, project=None):
         if reset is not None:
             keep = ops.logical_not(reset)[:, None]
             h = h * ops.cast(keep, h.dtype)
             c = c * ops.cast(keep, c.dtype)
-        z = ops.cast(gates, c.dtype) + ops.cast(
-            ops.matmul(h, recurrent_kernel), c.dtype
-        )
+        z = ops.cast(gates, c.dtype) + ops.cast(recur(h), c.dtype)
         i, j, f, o = ops.split(z, 4, axis=-1)
         new_c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(j)
         new_c = _clip(new_c, self.cell_clip)
         new_h = ops.cast(ops.sigmoid(o) * ops.tanh(new_c), h.dtype)
-        if projection_kernel is not None:
-            new_h = _clip(ops.matmul(new_h, projection_kernel), self.proj_clip)
+        if project is not None:
+            new_h = _clip(project(new_h), self.proj_clip)
         if mask is not None:
             new_h = ops.where(mask[:, None], new_h, h)
             new_c = ops.where(mask[:, None], new_c, c)
@@ -268,6 +281,10 @@ class ProjectedLSTM(keras.layers.Layer):
             "return_state": self.return_state,
             "unroll": self.unroll,
         }
+
+
+def _times(kernel, x):
+    return ops.matmul(x, kernel)
 
 
 def _clip(x, bound):

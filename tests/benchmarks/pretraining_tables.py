@@ -29,7 +29,7 @@ def quality_table(results, start):
     ]
     for seed in seeds:
         sides = found[BILM, seed], found[OURS, seed]
-        cells = [f"{side[name]:.1f}" for side in sides for name in FIGURES]
+        cells = [f"{side[name]:,.1f}" for side in sides for name in FIGURES]
         ratio = sides[1]["geometric_mean"] / sides[0]["geometric_mean"]
         lines.append(f"| {seed} | {' | '.join(cells)} | {ratio:.3f} |")
     means = {
@@ -38,7 +38,7 @@ def quality_table(results, start):
         for name in FIGURES
     }
     ratio = means[OURS, "geometric_mean"] / means[BILM, "geometric_mean"]
-    cells = " | ".join(f"{value:.1f}" for value in means.values())
+    cells = " | ".join(f"{value:,.1f}" for value in means.values())
     return [*lines, f"| mean | {cells} | {ratio:.3f} |"], ratio
 
 

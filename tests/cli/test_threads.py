@@ -1,0 +1,38 @@
+"""Threads that TensorFlow computes with while it trains."""
+
+import os
+
+import pytest
+
+from keras_elmo.cli import _threads
+
+NAMES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    """What is chosen on so many cores, where the user has set `given`."""
+
+    def choose(cores, **given):
+        monkeypatch.setattr(_threads, "_cores", lambda: cores)
+        for name in NAMES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        _threads.compute_directions_at_once()
+        return [os.environ.get(name) for name in NAMES]
+
+    return choose
+
+
+def test_two_cores_compute_two_operations_at_once(chosen):
+    assert chosen(2) == ["1", "2"]
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+def test_other_numbers_of_cores_are_left_to_tensorflow(chosen, cores):
+    assert chosen(cores) == [None, None]
+
+
+def test_what_the_user_has_set_stays(chosen):
+    assert chosen(2, TF_NUM_INTRAOP_THREADS="2") == ["2", "2"]
