@@ -51,6 +51,8 @@ setup(
         "onnx": ONNX,
         # Pictures of load tests.
         "plot": PLOT,
+        # Another backend of Keras, as `jax`.
+        "torch": ["torch>=2.15,<3"],
         # Event files of training runs.
         "tensorboard": TENSORBOARD,
         "test": [

@@ -15,7 +15,7 @@ from keras_elmo.text.characters import DEFAULT_MAX_CHARS
 from keras_elmo.text.vocabulary import Vocabulary
 
 _NEVER = -1e30  # the logit of a word that cannot be chosen
-_DRAWS = 64  # more than the layers of any model
+_DRAWS = 64  # more than the layers of any model, both directions together
 
 
 class LanguageModel(keras.layers.Layer):
@@ -138,8 +138,9 @@ class LanguageModel(keras.layers.Layer):
             return
         stacks = (self.bilm.forward_stack, self.bilm.backward_stack)
         for direction, stack in enumerate(stacks):
-            # Each draw counts the second number up.
-            state = [(2 * seed + direction) % 2**32, step * _DRAWS % 2**32]
+            # Each draw counts the second number up; PyTorch sees the sum of the two.
+            count = step * _DRAWS + direction * (_DRAWS // 2)
+            state = [seed % 2**32, count % 2**32]
             stack.seed_generator.state.assign(np.array(state, np.uint32))
 
     def call(self, window, states, carry_over_sentences=False, training=False):

@@ -48,7 +48,13 @@ def new_language_model(
         share_embedding_softmax: See `LanguageModel`.
     """
     arguments = encoder_arguments(options)
-    bilm = BiLM(**bilm_arguments(options), unroll=unroll, dtype=dtype, dropout=dropout)
+    bilm = BiLM(
+        **bilm_arguments(options),
+        unroll=unroll,
+        dtype=dtype,
+        dropout=dropout,
+        seed=0,  # or dropout on PyTorch would not follow from `seed_dropout`
+    )
     if arguments is not None:
         encoder = CharacterEncoder(**arguments, dtype=dtype)
         max_chars = options["char_cnn"]["max_characters_per_token"]

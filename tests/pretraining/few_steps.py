@@ -68,7 +68,10 @@ def train(
         "norms": norms,
         **{f"weights/{i}": v for i, v in enumerate(model.trainable_variables)},
         **{f"optimizer/{i}": v for i, v in enumerate(chosen.variables)},
-        **{f"states/{i}": np.concatenate(leaf) for i, leaf in enumerate(leaves)},
+        **{
+            f"states/{i}": np.concatenate([*map(as_array, leaf)])
+            for i, leaf in enumerate(leaves)
+        },
     }
     return model, {name: as_array(value) for name, value in arrays.items()}
 

@@ -114,7 +114,7 @@ def by_variable(model, values, prefix):
 
 def as_array(value):
     """A tensor as an array; the repeated rows of a sparse one are summed."""
-    if hasattr(value, "indices"):
+    if hasattr(value, "dense_shape"):
         array = np.zeros(tuple(value.dense_shape), np.float32)
         np.add.at(array, as_array(value.indices), as_array(value.values))
         return array

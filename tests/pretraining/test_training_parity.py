@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.pretraining import golden_training
-from tests.pretraining.on_jax import run_on_jax
+from tests.pretraining.other_backend import BACKENDS, run_on
 
 # The other variants take longer, and have less in them that is not in these.
 PARAMETERS = [
@@ -60,7 +60,8 @@ def test_six_steps_equal_bilms(variant, fact):
 
 
 @pytest.mark.slow
-def test_six_steps_equal_bilms_on_jax(tmp_path):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_six_steps_equal_bilms_on_other_backends(backend, tmp_path):
     code = """
 import sys
 import numpy as np
@@ -69,7 +70,7 @@ for variant in golden_training.VARIANTS:
     arrays = golden_training.trajectory(variant)
     np.savez(f"{sys.argv[1]}/{variant}.npz", **arrays)
 """
-    run_on_jax(code, tmp_path)
+    run_on(backend, code, tmp_path)
     for variant in golden_training.VARIANTS:
         with np.load(tmp_path / f"{variant}.npz") as found:
             assert_trajectory(dict(found), golden_training.expected(variant))

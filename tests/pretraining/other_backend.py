@@ -1,5 +1,6 @@
-"""Python in another process, where Keras runs on JAX and TensorFlow is absent."""
+"""Python in another process, where Keras runs without TensorFlow, which is absent."""
 
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
+BACKENDS = ("jax", "torch")
 
 # An entry of None in sys.modules makes `import` fail as if nothing were installed.
 BLOCKED = """
@@ -19,21 +21,20 @@ warnings.simplefilter("error")
 warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
 """
 
-ENVIRONMENT = {
-    "KERAS_BACKEND": "jax",
-    "JAX_PLATFORMS": "cpu",
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiling takes longest by far
-    "PYTHONPATH": str(ROOT),
-}
+# Of JAX, for compiling takes longest by far.
+ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
-def run_on_jax(code, *arguments):
-    """Run code with arguments, and return what it printed."""
-    pytest.importorskip("jax", reason="needs the extra `jax`")
+def run_on(backend, code, *arguments):
+    """Run code with arguments on a backend, and return what it printed."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"needs the extra `{backend}`")
     done = subprocess.run(
         [sys.executable, "-c", BLOCKED + code, *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | ENVIRONMENT,
+        env=os.environ
+        | ENVIRONMENT
+        | {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )

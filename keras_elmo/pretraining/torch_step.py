@@ -1,0 +1,115 @@
+"""Training and evaluation steps on PyTorch."""
+
+import contextlib
+
+import keras
+import numpy as np
+import torch
+
+from keras_elmo.pretraining.language_model import LanguageModel
+
+Adagrad = keras.optimizers.Adagrad
+Adam = keras.optimizers.Adam
+
+
+def strategy_scope(devices: int):
+    """As on TensorFlow, for one device.
+
+    Raises:
+        ValueError: `devices` is not 1.
+    """
+    if devices != 1:
+        raise ValueError(
+            "devices: expected 1 on PyTorch (several devices need TensorFlow), "
+            f"received {devices}."
+        )
+    return contextlib.nullcontext()
+
+
+def compiled_forward(model: LanguageModel, carry_over_sentences: bool):
+    """The losses of a window, computed as they are; see that of `tensorflow_step`."""
+
+    def forward(window, states):
+        with torch.no_grad():
+            losses, states = model(
+                _tensors(window), states, carry_over_sentences=carry_over_sentences
+            )
+        return losses.cpu().numpy(), states
+
+    return forward
+
+
+class TrainingStep:
+    """One update of a language model; see that of `tensorflow_step`."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        optimizer: keras.optimizers.Optimizer,
+        clip_norm: float,
+        carry_over_sentences: bool = False,
+    ):
+        self.model = model
+        self.optimizer = optimizer
+        self.clip_norm = clip_norm
+        self.carry_over_sentences = carry_over_sentences
+        optimizer.build(model.trainable_variables)
+
+    def __call__(self, windows, states, seeds):
+        losses, gradients, states = self.gradients(windows, states, seeds)
+        return float(np.mean(losses)), self.update(gradients), states
+
+    def gradients(self, windows, states, seeds):
+        """What the call does before the update; the arguments are the call's.
+
+        Returns:
+            Losses `(parts, 2)`, forward and backward, as a NumPy array; a list of one
+            item, the averaged gradients in the order of the model's trainable
+            variables; and new states.
+        """
+        losses, total, new_states = [], None, []
+        for window, state, seed in zip(windows, states, seeds, strict=True):
+            self.model.seed_dropout(*seed)
+            loss, gradient, state = self._loss_and_gradients(_tensors(window), state)
+            losses.append(loss)
+            if total is None:
+                total = gradient
+            else:
+                total = [a + b for a, b in zip(total, gradient, strict=True)]
+            new_states.append(state)
+        mean = [gradient / len(windows) for gradient in total]
+        return np.array(losses), [mean], new_states
+
+    def update(self, gradients):
+        """Change the weights, and return the gradients' norm before it was bounded."""
+        with torch.no_grad():
+            clipped, norm = self.clipped(gradients[0])
+            self.optimizer.apply(clipped, self.model.trainable_variables)
+        return float(norm)
+
+    def clipped(self, gradients):
+        """Gradients with their norm bounded, and the norm before."""
+        norm = torch.nn.utils.get_total_norm(gradients)
+        scale = self.clip_norm / torch.clamp(norm, min=self.clip_norm)
+        return [gradient * scale for gradient in gradients], norm
+
+    def _loss_and_gradients(self, window, states):
+        losses, states = self.model(
+            window,
+            states,
+            carry_over_sentences=self.carry_over_sentences,
+            training=True,
+        )
+        unroll = losses.shape[-1]
+        losses = losses.mean(dim=(1, 2))
+        # bilm's gradients are of the sum over a window, which the bound of their norm,
+        # and Adagrad, depend on.
+        variables = [v.value for v in self.model.trainable_variables]
+        gradients = torch.autograd.grad(losses.mean() * unroll, variables)
+        # Or the next window's gradients would reach back into this one.
+        states = keras.tree.map_structure(torch.Tensor.detach, states)
+        return losses.detach().cpu().numpy(), list(gradients), states
+
+
+def _tensors(window):
+    return keras.tree.map_structure(keras.ops.convert_to_tensor, window)
