@@ -18,8 +18,9 @@ def _is_command() -> bool:
 # only classes that have been. The command reads its arguments before it imports Keras:
 # `--help` is fast, and TensorFlow's start-up lines can be held back.
 if not _is_command():
-    from keras_elmo.ai2_pair import load_ai2, save_ai2
+    from keras_elmo.ai2_pair import load_ai2, save_ai2, save_token_embeddings
     from keras_elmo.elmo_layer import ElmoLayer
+    from keras_elmo.embedding import embed_sentences
     from keras_elmo.errors import FormatError
     from keras_elmo.layers.bilm import BiLM
     from keras_elmo.layers.char_cnn import CharCNN
@@ -46,12 +47,14 @@ __all__ = [
     "ScalarMix",
     "__version__",
     "batch_to_ids",
+    "embed_sentences",
     "export_saved_model",
     "load_ai2",
     "load_bilm_checkpoint",
     "load_language_model",
     "pad_sentences",
     "save_ai2",
+    "save_token_embeddings",
 ]
 
 

@@ -3,7 +3,9 @@
 import os
 
 from keras_elmo.ai2.files import read_layers
+from keras_elmo.ai2.hdf5_file import new_hdf5
 from keras_elmo.elmo_layer import ElmoLayer
+from keras_elmo.text.vocabulary import read_vocabulary
 
 
 def load_ai2(
@@ -63,3 +65,40 @@ def save_ai2(elmo: ElmoLayer, directory: str | os.PathLike):
     ['lm_weights.hdf5', 'options.json']
     """
     elmo.write_ai2(directory)
+
+
+def save_token_embeddings(
+    elmo: ElmoLayer, vocabulary_file: str | os.PathLike, path: str | os.PathLike
+):
+    """Write the token vectors of a vocabulary's words, as bilm-tf's function does.
+
+    With its vocabulary file the result is `load_ai2`'s `embedding_file`: a model that
+    looks words up, and has one vector for all that are not listed. To look words up and
+    spell the others, see `ElmoLayer.cache_tokens`.
+
+    Args:
+        elmo: A layer that spells words.
+        vocabulary_file: One word a line, `<S>`, `</S>` and `<UNK>` among them.
+        path: The HDF5 file, with a data set `embedding` `(words, P)`; it appears whole
+            or not at all.
+
+    Raises:
+        FormatError: The vocabulary's line, what was expected and what was found.
+        OSError: A file cannot be opened or written.
+        ValueError: A layer with a vocabulary.
+
+    Source: `dump_token_embeddings` in bilm-tf `bilm/model.py`.
+
+    >>> with open("words.txt", "w") as file:
+    ...     _ = file.write("<S>\\n</S>\\n<UNK>\\ncat\\n")
+    >>> keras_elmo.save_token_embeddings(elmo, "words.txt", "words.hdf5")
+    """
+    if not elmo.reads_characters:
+        raise ValueError(
+            "save_token_embeddings: expected a layer that spells words, received one "
+            "with a vocabulary."
+        )
+    words = read_vocabulary(vocabulary_file).words
+    vectors = elmo.token_vectors(words)
+    with new_hdf5(path) as file:
+        file.create_dataset("embedding", data=vectors, track_times=False)

@@ -1,7 +1,7 @@
 """ELMo as one layer: words in, contextual vectors out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
@@ -14,9 +14,13 @@ from keras_elmo.layers.scalar_mix import ScalarMix
 from keras_elmo.layers.state_rows import StateRows
 from keras_elmo.presets.catalog import preset_directory
 from keras_elmo.presets.files import ARGUMENTS, read_preset, write_preset_file
-from keras_elmo.text.characters import DEFAULT_MAX_CHARS
+from keras_elmo.text.boundaries import add_boundaries
+from keras_elmo.text.characters import DEFAULT_MAX_CHARS, SENTENCE_WORDS
 from keras_elmo.text.string_arrays import explain_string_arrays
+from keras_elmo.text.token_cache import TokenCache
 from keras_elmo.text.word_reader import WordReader, check_form
+
+_CACHED_AT_A_TIME = 512  # words
 
 explain_string_arrays()
 
@@ -206,11 +210,7 @@ class ElmoLayer(keras.layers.Layer):
         return super().__call__(inputs, lengths=lengths, **kwargs)
 
     def call(self, inputs, lengths=None, training=None):
-        tokens, mask, words = self._read(inputs, lengths)
-        layers = self._run(tokens, mask)
-        if not self.keep_sentence_boundaries:
-            layers, mask = _without_boundaries(layers, words)
-            words = mask
+        layers, mask, words = self._run(self.reader.read(inputs, lengths))
         outputs = []
         for mix, dropout in zip(self.mixes, self._dropouts, strict=True):
             mixed = dropout(mix(layers, mask=words), training=training)
@@ -241,71 +241,180 @@ class ElmoLayer(keras.layers.Layer):
             lengths = ops.convert_to_tensor(lengths)
         if not self.built:
             self.build(inputs.shape)
-        tokens, mask, words = self._read(inputs, lengths)
-        return _without_boundaries(self._run(tokens, mask), words)[0]
+        layers, _, words = self._run(self.reader.read(inputs, lengths))
+        if self.keep_sentence_boundaries:
+            layers, _ = without_boundaries(layers, words)
+        return layers
 
-    def stateless_layers(self, inputs, lengths=None, initial_state=None):
-        """`all_layers` of a built layer, its state a matter of the caller's.
+    def layers_from_zero(self, reading):
+        """Every layer of the biLM at the words, each sentence from the zero state.
 
-        This is what is exported: the state that a stateful layer keeps neither enters
-        nor changes.
+        A stateful layer's own state neither enters nor changes.
 
         Args:
-            inputs, lengths: As to call the layer, tensors.
+            reading: What `reader.read` returns.
+
+        Returns:
+            Pair of `(batch, L + 1, time, 2 * P)`, zero at padding, and of bool
+            `(batch, time)`, True at words.
+        """
+        tokens, start = self.tokens_and_start(reading)
+        mask = _steps(tokens) < reading.lengths[:, None]
+        rows = ops.shape(tokens)[0]
+        start = keras.tree.map_structure(
+            lambda state: ops.broadcast_to(state, (rows, state.shape[1])), start
+        )
+        return self.bilm(tokens, mask=mask, initial_state=start), mask
+
+    def tokens_and_start(self, reading):
+        """Token vectors of the words, and the states from which sentences start.
+
+        What a direction reads first is the same word in each sentence, and what comes
+        behind its last word nobody asks for, so that no sentence needs a step of its
+        own at its boundaries.
+
+        Args:
+            reading: What `reader.read` returns.
+
+        Returns:
+            `(batch, time, P)`, and states of one row in the form of `BiLM`'s: the
+            forward one behind `<S>`, the backward one behind `</S>`.
+        """
+        vectors = self._encode(reading)
+        _, states = self.bilm(vectors[:2][:, None], return_state=True)
+        start = [
+            keras.tree.map_structure(lambda s, row=row: s[row : row + 1], state)
+            for row, state in enumerate(states)
+        ]
+        return ops.take(vectors, reading.places, axis=0), start
+
+    def layers_from_state(self, reading, initial_state=None):
+        """Every layer of the biLM, at the boundaries too, from any state.
+
+        Args:
+            reading: What `reader.read` returns.
             initial_state: As of `BiLM`; zeros where None.
 
         Returns:
-            Triple of `(batch, L + 1, time, 2 * P)`, of bool `(batch, time)`, True at
-            words, and of the final state in the form of `initial_state`.
+            `(batch, L + 1, time + 2, 2 * P)`; which of its steps are real, and which
+            are words, bool `(batch, time + 2)`; and the final state in the form of
+            `initial_state`.
         """
-        return self.layers_of_ids(*self.reader.read(inputs, lengths), initial_state)
-
-    def layers_of_ids(self, ids, lengths, initial_state=None):
-        """`stateless_layers` of what `reader.read` returns.
-
-        Args:
-            ids: Int32 ids with boundaries, of `time + 2` steps.
-            lengths: Int32 `(batch,)`, numbers of words.
-            initial_state: As of `BiLM`; zeros where None.
-        """
-        tokens, mask, words = self._encode(ids, lengths)
+        places = add_boundaries(reading.places, reading.lengths, 0, 1)
+        tokens = ops.take(self._encode(reading), places, axis=0)
+        step, lengths = _steps(tokens), reading.lengths[:, None]
+        mask = step < lengths + 2
+        words = ops.logical_and(step > 0, step < lengths + 1)
         layers, state = self.bilm(
             tokens, mask=mask, initial_state=initial_state, return_state=True
         )
-        return *_without_boundaries(layers, words), state
+        return layers, mask, words, state
 
-    def _read(self, inputs, lengths):
-        return self._encode(*self.reader.read(inputs, lengths))
+    def _encode(self, reading):
+        """The vector of each distinct word."""
+        spelled = self.token_encoder(reading.ids[None])[0]
+        if reading.cached is None:
+            return spelled
+        known = reading.cached >= 0
+        order = ops.cumsum(ops.cast(ops.logical_not(known), "int32")) - 1
+        rows = ops.maximum(reading.cached, 0)
+        cached = ops.take(self.reader.cache.vectors, rows, axis=0)
+        return ops.where(
+            known[:, None],
+            ops.cast(cached, spelled.dtype),
+            ops.take(spelled, ops.maximum(order, 0), axis=0),
+        )
 
-    def _encode(self, ids, lengths):
-        """Token vectors with boundaries; which steps are real, and which are words."""
-        step = ops.arange(ops.shape(ids)[1], dtype="int32")[None]
-        mask = step < lengths[:, None] + 2
-        words = ops.logical_and(step > 0, step < lengths[:, None] + 1)
-        return self.token_encoder(ids), mask, words
-
-    def _run(self, tokens, mask):
+    def _run(self, reading):
+        """Layers, which of their steps are real, and which are words."""
         if self.stateful:
-            layers = self._run_from_state(tokens, mask)
+            layers, mask, words = self._run_from_state(reading)
+        elif self.keep_sentence_boundaries:
+            layers, mask, words, _ = self.layers_from_state(reading)
         else:
-            layers = self.bilm(tokens, mask=mask)
-        return layers if self.fine_tune else ops.stop_gradient(layers)
+            layers, mask = self.layers_from_zero(reading)
+            words = mask
+        if not self.fine_tune:
+            layers = ops.stop_gradient(layers)
+        return layers, mask, words
 
-    def _run_from_state(self, tokens, mask):
-        batch = ops.shape(tokens)[0]
+    def _run_from_state(self, reading):
+        batch = ops.shape(reading.places)[0]
         if isinstance(batch, int) and batch > self.max_batch_size:
             raise ValueError(
                 "ElmoLayer: expected a batch of at most max_batch_size, "
                 f"{self.max_batch_size}, with stateful=True, received {batch}."
             )
-        layers, state = self.bilm(
-            tokens,
-            mask=mask,
-            initial_state=self._state.first(batch),
-            return_state=True,
+        layers, mask, words, state = self.layers_from_state(
+            reading, self._state.first(batch)
         )
         self._state.keep(state, batch)
-        return layers
+        if self.keep_sentence_boundaries:
+            return layers, mask, words
+        layers, words = without_boundaries(layers, words)
+        return layers, words, words
+
+    def cache_tokens(self, words: Iterable[str]):
+        """Compute the vectors of these words now, and look them up from now on.
+
+        Other words are spelled as before, so that no vector changes by more than
+        rounding. It pays where encoding words is most of the work, as in AI2's `small`.
+        Strings alone are looked up, not character ids. What was traced before, such as
+        a model's `predict`, goes on without; a saved layer has no cache, and one whose
+        weights are loaded anew needs it anew.
+
+        Args:
+            words: Such as the lines of a vocabulary; `<S>` and `</S>` are left out.
+
+        Raises:
+            ValueError: The layer has a vocabulary, or trains its encoder; no words;
+                or the backend is not TensorFlow.
+
+        >>> tiny = keras_elmo.ElmoLayer.from_preset("elmo_tiny_en")
+        >>> tiny.cache_tokens(["the", "cat"])
+        >>> tiny(np.array([["the", "catfish"]])).shape
+        TensorShape([1, 2, 256])
+        """
+        if not self.reads_characters or self.fine_tune:
+            raise ValueError(
+                "ElmoLayer.cache_tokens: expected a layer that spells words, with "
+                "fine_tune=False, received one "
+                + ("that trains." if self.fine_tune else "with a vocabulary.")
+            )
+        if keras.backend.backend() != "tensorflow":
+            raise ValueError(
+                "ElmoLayer.cache_tokens: expected Keras' TensorFlow backend, which "
+                f"has strings, this is {keras.backend.backend()}."
+            )
+        words = [w for w in dict.fromkeys(words) if w not in SENTENCE_WORDS]
+        if not words:
+            raise ValueError("ElmoLayer.cache_tokens: expected words, received none.")
+        self.reader.cache = None
+        self.reader.cache = TokenCache(words, self.token_vectors(words))
+
+    def token_vectors(self, words: Sequence[str]) -> np.ndarray:
+        """The context-free vectors of words; TensorFlow backend.
+
+        Returns:
+            Float32 array `(len(words), P)`: of `<S>` and `</S>` those of the
+            boundaries.
+
+        >>> elmo.token_vectors(["the", "cat", "<S>"]).shape
+        (3, 128)
+        """
+        if not self.built:
+            self.build(None)
+        vectors = np.zeros((len(words), self.bilm.direction_dim), "float32")
+        # In the order of their lengths, so that each part has the characters it needs.
+        order = sorted(range(len(words)), key=lambda i: len(words[i].encode()))
+        for first in range(0, len(order), _CACHED_AT_A_TIME):
+            part = order[first : first + _CACHED_AT_A_TIME]
+            row = np.array([[words[i] for i in part]], object)
+            lengths = ops.convert_to_tensor([len(part)])
+            reading = self.reader.read(ops.convert_to_tensor(row), lengths)
+            found = ops.take(self._encode(reading), reading.places[0], axis=0)
+            vectors[part] = ops.convert_to_numpy(ops.cast(found, "float32"))
+        return vectors
 
     def reset_state(self):
         """Set all rows of a stateful layer's state to zero.
@@ -451,8 +560,16 @@ class ElmoLayer(keras.layers.Layer):
         )
 
 
-def _without_boundaries(layers, words):
-    """Layers of the words alone, zero at padding; and which of them are words."""
+def _steps(tokens):
+    return ops.arange(ops.shape(tokens)[1], dtype="int32")[None]
+
+
+def without_boundaries(layers, words):
+    """Layers of the words alone, zero at padding; and which of them are words.
+
+    Args:
+        layers, words: As of `ElmoLayer.layers_from_state`.
+    """
     words = words[:, 1:-1]
     real = ops.cast(words, layers.dtype)[:, None, :, None]
     return layers[:, :, 1:-1] * real, words

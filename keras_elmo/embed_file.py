@@ -10,17 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 import h5py
-import keras
 
 from keras_elmo.ai2.hdf5_file import new_hdf5
 from keras_elmo.elmo_layer import ElmoLayer
+from keras_elmo.embedding import BATCH_TOKENS, SentenceEmbedder
 from keras_elmo.errors import FormatError
-from keras_elmo.text.characters import pad_sentences
 
-LAYERS = ("all", "top", "average", "mix")
 SENTENCE_TO_INDEX = "sentence_to_index"
-_GROUP = 64  # batches that are read ahead and sorted by length
-_USUAL_WORDS = 64  # of a sentence; with longer ones fewer make a batch
 _RAW_LINES = 256  # that are tokenised at a time
 
 
@@ -29,7 +25,7 @@ def embed_file(
     sentences: Iterable[list[str]],
     out_path: str | os.PathLike,
     layers: str = "all",
-    batch: int = 32,
+    batch_tokens: int = BATCH_TOKENS,
     progress: Callable[[int, int], None] = lambda sentences, tokens: None,
 ) -> dict[str, Any]:
     """Write the vectors of sentences to an HDF5 file, as AllenNLP's command does.
@@ -40,18 +36,14 @@ def embed_file(
     its words joined by blanks, to its number as a string; of sentences that are the
     same, to that of the last.
 
-    Sentences are read as they are needed. What is kept of all of them is
-    `sentence_to_index`. Needs Keras' TensorFlow backend.
+    Sentences are read and computed as by `embed_sentences`. What is kept of all of
+    them is `sentence_to_index`.
 
     Args:
         elmo: The layer. Neither its dropout nor its state takes part.
         sentences: Lists of words.
         out_path: The file; it appears whole or not at all.
-        layers: What to write of n words. `"all"`: shape `(L + 1, n, 2 * P)`. Of shape
-            `(n, 2 * P)` are `"top"`, the highest layer; `"average"`, the mean of the
-            layers; `"mix"`, the layer's first mix. A mix with `do_layer_norm` depends
-            on which sentences share a batch.
-        batch: Sentences that are embedded at a time; fewer where they are long.
+        layers, batch_tokens: As of `embed_sentences`.
         progress: Called after each batch with the sentences and tokens done so far.
 
     Returns:
@@ -61,40 +53,28 @@ def embed_file(
 
     Raises:
         OSError: The file cannot be written.
-        ValueError: An unknown `layers`, a `batch` below 1, or another backend.
+        ValueError: What `embed_sentences` refuses.
 
     >>> facts = embed_file(elmo, [["so", "it", "goes"], []], "out.hdf5")
     >>> with h5py.File("out.hdf5") as file:
     ...     print(file["0"].shape, file["1"].shape, file["sentence_to_index"][0])
     (3, 3, 256) (3, 0, 256) b'{"so it goes": "0", "": "1"}'
     """
-    if layers not in LAYERS:
-        raise ValueError(
-            f"embed_file: expected layers in {LAYERS}, received {layers!r}."
-        )
-    if batch < 1:
-        raise ValueError(f"embed_file: expected batch >= 1, received {batch}.")
     if os.path.isdir(out_path):  # or it would turn out at the very end
         raise IsADirectoryError(
             errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(out_path)
         )
     started = time.perf_counter()
-    embed = _compile(elmo, layers)
+    embedder = SentenceEmbedder(elmo, layers, batch_tokens)
     index, done, tokens = {}, 0, 0
     with new_hdf5(out_path) as file:
-        for group in _groups(enumerate(sentences), batch):
-            index.update((" ".join(words), str(number)) for number, words in group)
-            for part in _batches(group, batch):
-                padded = pad_sentences([words for _, words in part])
-                vectors = embed(*padded).numpy()
-                for (number, words), array in zip(part, vectors, strict=True):
-                    # The time axis is the last but one, with all layers or one.
-                    data = array[..., : len(words), :]
-                    file.create_dataset(str(number), data=data, track_times=False)
-                done += len(part)
-                tokens += int(padded[1].sum())
-                file.raise_errors()
-                progress(done, tokens)
+        for batch in embedder.embed(_indexed(sentences, index)):
+            for number, vectors in batch:
+                file.create_dataset(str(number), data=vectors, track_times=False)
+                done += 1
+                tokens += vectors.shape[-2]
+            file.raise_errors()
+            progress(done, tokens)
         stored = file.create_dataset(
             SENTENCE_TO_INDEX, (1,), h5py.string_dtype(), track_times=False
         )
@@ -151,60 +131,10 @@ def _decoded(file, errors):
             ) from error
 
 
-def _compile(elmo, layers):
-    """A function of padded words and lengths, traced once for all their shapes."""
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "embed_file: expected Keras' TensorFlow backend (words are spelled in its "
-            f"graph), this is {keras.backend.backend()}."
-        )
-    import tensorflow as tf
-
-    if not elmo.built:
-        elmo.build(None)
-
-    def embed(words, lengths):
-        # Sorted by length, sentences may not see a state of those before.
-        every, real, _ = elmo.stateless_layers(words, lengths)  # (B, L + 1, T, 2 * P)
-        if layers == "mix":
-            every = elmo.mixes[0](every, mask=real)
-        elif layers == "top":
-            every = every[:, -1]
-        every = tf.cast(every, tf.float32)
-        return tf.reduce_mean(every, axis=1) if layers == "average" else every
-
-    signature = [
-        tf.TensorSpec((None, None), tf.string),
-        tf.TensorSpec((None,), tf.int32),
-    ]
-    compiled = tf.function(embed, input_signature=signature, autograph=False)
-    # Of itself TensorFlow warns where functions like this are made for several files.
-    return compiled.get_concrete_function()
-
-
-def _groups(numbered, batch):
-    """Lists of neighbours, bounded in sentences and in words."""
-    group, words = [], 0
-    for item in numbered:
-        group.append(item)
-        words += len(item[1])
-        if len(group) == _GROUP * batch or words >= _GROUP * batch * _USUAL_WORDS:
-            yield group
-            group, words = [], 0
-    if group:
-        yield group
-
-
-def _batches(group, batch):
-    """Lists of about equal length, bounded in sentences and in words with padding."""
-    part = []
-    for item in sorted(group, key=lambda item: len(item[1])):
-        words = (len(part) + 1) * len(item[1])
-        if part and (len(part) == batch or words > batch * _USUAL_WORDS):
-            yield part
-            part = []
-        part.append(item)
-    yield part
+def _indexed(sentences, index):
+    for number, words in enumerate(sentences):
+        index[" ".join(words)] = str(number)
+        yield words
 
 
 def _peak_memory_mib():

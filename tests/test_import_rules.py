@@ -19,7 +19,7 @@ ROWS = [
     ["serving"],
     ["saved_model", "pretraining", "embed_file", "inspection"],
     ["resolver"],
-    ["ai2_pair"],
+    ["ai2_pair", "embedding", "in_dtype"],
     ["elmo_layer"],
     ["presets"],
     ["ai2"],
@@ -39,7 +39,7 @@ ONLY_IN = {
         "ai2/checkpoint.py",
         "layers/tensorflow_",
         "pretraining/tensorflow_",
-        "embed_file.py",
+        "embedding.py",
         "cli/_quiet.py",
     ),
     "tensorflow_text": ("text/raw_text.py", "serving/loaded_model.py"),
@@ -47,6 +47,7 @@ ONLY_IN = {
     "grpc": ("serving/",),
     "grpc_health": ("serving/server.py",),
     "jax": ("pretraining/jax_step.py",),
+    "torch": ("pretraining/torch_step.py",),
     "tensorboard": ("pretraining/scalars.py",),
     "h5py": ("ai2/hdf5_file.py", "embed_file.py", "inspection.py"),
     "matplotlib": ("serving/load_report.py",),
@@ -102,7 +103,7 @@ def test_some_modules_are_imported_in_few_places(module):
 
 
 def test_layers_need_keras_and_numpy_alone():
-    allowed = {"keras", "numpy", "keras_elmo", "collections", "functools"}
+    allowed = {"keras", "numpy", "keras_elmo", *sys.stdlib_module_names}
     for path in FILES:
         if path.startswith("layers/") and not path.startswith("layers/tensorflow_"):
             assert {name.split(".")[0] for name in imports(path)} <= allowed, path

@@ -32,12 +32,14 @@ def test_all_lists_what_there_is():
         "ScalarMix",
         "__version__",
         "batch_to_ids",
+        "embed_sentences",
         "export_saved_model",
         "load_ai2",
         "load_bilm_checkpoint",
         "load_language_model",
         "pad_sentences",
         "save_ai2",
+        "save_token_embeddings",
     }
 
 

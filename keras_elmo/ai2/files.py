@@ -16,6 +16,7 @@ from keras_elmo.ai2.options import (
 from keras_elmo.atomic import write_json
 from keras_elmo.layers.bilm import BiLM
 from keras_elmo.layers.character_encoder import CharacterEncoder
+from keras_elmo.layers.initial_values import not_drawn
 from keras_elmo.text.characters import DEFAULT_MAX_CHARS
 from keras_elmo.text.vocabulary import read_vocabulary, write_vocabulary
 
@@ -95,11 +96,13 @@ def checkpoint_layers(
 
 
 def _character_layers(options, dtype):
-    encoder = CharacterEncoder(**encoder_arguments(options), dtype=dtype)
-    encoder.build((None, None, None))
+    with not_drawn():
+        encoder = CharacterEncoder(**encoder_arguments(options), dtype=dtype)
+        encoder.build((None, None, None))
+        bilm = _bilm(options, dtype)
     return {
         "token_encoder": encoder,
-        "bilm": _bilm(options, dtype),
+        "bilm": bilm,
         "vocabulary": None,
         "max_chars_per_token": options["char_cnn"]["max_characters_per_token"],
     }
@@ -111,10 +114,13 @@ def _word_layers(options, vocabulary_file, dtype):
             "vocabulary_file: expected a file for word input (it says which rows are "
             "<S>, </S> and <UNK>), received None."
         )
-    bilm = _bilm(options, dtype)
     words = read_vocabulary(vocabulary_file).words
-    encoder = keras.layers.Embedding(len(words) + 1, bilm.direction_dim, dtype=dtype)
-    encoder.build((None, None))
+    with not_drawn():
+        bilm = _bilm(options, dtype)
+        encoder = keras.layers.Embedding(
+            len(words) + 1, bilm.direction_dim, "zeros", dtype=dtype
+        )
+        encoder.build((None, None))
     return {
         "token_encoder": encoder,
         "bilm": bilm,

@@ -21,6 +21,35 @@ _KNOWN = re.compile(
 )
 
 
+_AT_A_TIME = 2**20  # numbers
+
+
+def assign_rows(variable: keras.Variable, row: int, array: np.ndarray):
+    """Set some rows of a variable, on TensorFlow without a copy of all of it.
+
+    Args:
+        variable: A built one.
+        row: The first row.
+        array: Rows, as many as there are to be set.
+
+    >>> variable = keras.Variable(np.zeros((3, 2)))
+    >>> assign_rows(variable, 1, np.ones((1, 2)))
+    >>> variable.numpy().tolist()
+    [[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
+    """
+    if len(array) == variable.shape[0]:
+        variable.assign(array)
+        return
+    array = keras.ops.cast(array, variable.dtype)
+    if keras.backend.backend() == "tensorflow":
+        # Where several devices train, each has a copy.
+        for copy in getattr(variable.value, "values", [variable.value]):
+            copy[row : row + len(array)].assign(array)
+    else:
+        start = [row] + [0] * (len(array.shape) - 1)
+        variable.assign(keras.ops.slice_update(variable.value, start, array))
+
+
 @dataclasses.dataclass
 class Entry:
     """One array of the file, and the variables that hold the same numbers.
@@ -42,20 +71,34 @@ class Entry:
     alias: str | None = None
     skipped_rows: int = 0
 
-    def assign(self, array: np.ndarray):
-        """Give the variables the numbers of `array`."""
-        if self.skipped_rows:
-            zeros = np.zeros((self.skipped_rows, *self.shape[1:]), array.dtype)
-            array = np.concatenate([zeros, array])
-        start = 0
-        rows = array if len(self.variables) > 1 else None
+    def assign(self, source: Any):
+        """Give the variables the numbers of `source`; see `parts`."""
+        for variable, row, array in self.parts(source):
+            assign_rows(variable, row, array)
+
+    def parts(self, source: Any) -> Iterator[tuple[keras.Variable, int, np.ndarray]]:
+        """The numbers in few rows at a time: the variable, its first row, and they.
+
+        Args:
+            source: A NumPy array, a data set of HDF5, a `StoredArray`.
+        """
+        in_rows = not self.skipped_rows and len(self.shape) == 2
+        if not in_rows or not hasattr(source, "__getitem__"):
+            source = np.asarray(source)
+        if not in_rows:
+            (variable,) = self.variables
+            zeros = np.zeros((self.skipped_rows, *self.shape[1:]), source.dtype)
+            yield variable, 0, np.concatenate([zeros, source]).reshape(variable.shape)
+            return
+        rows = max(1, _AT_A_TIME // max(self.shape[1], 1))
+        if keras.backend.backend() != "tensorflow":
+            rows = self.shape[0]  # where to set some rows is to make all of them anew
+        before = 0
         for variable in self.variables:
-            if rows is None:
-                variable.assign(array.reshape(variable.shape))
-                continue
-            size = variable.shape[0]
-            variable.assign(rows[start : start + size])
-            start += size
+            for row in range(0, variable.shape[0], max(rows, 1)):
+                end = min(row + rows, variable.shape[0])
+                yield variable, row, np.asarray(source[before + row : before + end])
+            before += variable.shape[0]
 
     def value(self) -> np.ndarray:
         """The data set's numbers, float32."""
@@ -154,15 +197,15 @@ def assign_entries(
         if name in misfits:
             continue
         try:
-            array = np.asarray(arrays[name])
+            for variable, row, array in entry.parts(arrays[name]):
+                if not np.isfinite(array).all():
+                    bad = array[~np.isfinite(array)].flat[0]
+                    problems.append(f"{name}: expected finite numbers, found {bad}.")
+                    break
+                if not problems:
+                    assign_rows(variable, row, array)
         except OSError as error:
             problems.append(f"{name}: cannot be read: {error}.")
-            continue
-        if not np.isfinite(array).all():
-            bad = array[~np.isfinite(array)].flat[0]
-            problems.append(f"{name}: expected finite numbers, found {bad}.")
-        elif not problems:
-            entry.assign(array)
     if problems:
         raise FormatError(f"{called}: " + " ".join(problems))
 

@@ -1,6 +1,7 @@
 """The command `keras-elmo`: one module a command, none of which holds any logic."""
 
 import argparse
+import functools
 import importlib
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ COMMANDS = (
     "score",
     "substitutes",
 )
-TRAINING = ("pretrain", "finetune")
+# They spend their time on both directions of a biLM.
+BOTH_DIRECTIONS = ("embed", "pretrain", "finetune")
 MODEL_HELP = (
     "a preset's name (elmo_tiny_en) or folder, a folder or ZIP archive with "
     "options.json and one .hdf5 file, OPTIONS.json,WEIGHTS.hdf5, a .keras file, the "
@@ -51,7 +53,13 @@ def build_parser() -> argparse.ArgumentParser:
         "language model.",
         epilog="example: keras-elmo demo",
     )
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        # An option that another one's name begins with is not that one.
+        parser_class=functools.partial(argparse.ArgumentParser, allow_abbrev=False),
+    )
     for command in COMMANDS:
         importlib.import_module(f"keras_elmo.cli.{command}").add_parser(subparsers)
     return parser
@@ -69,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parse(argv)
     try:
-        if args.command in TRAINING:
+        if args.command in BOTH_DIRECTIONS:
             compute_directions_at_once()
         import_tensorflow()
         return args.run(args) or 0

@@ -46,11 +46,17 @@ def add_parser(subparsers):
         help="FILE is running text: split its lines around punctuation too",
     )
     parser.add_argument(
-        "--batch",
+        "--batch-tokens",
         type=positive_int,
-        default=32,
+        default=2048,
         metavar="N",
-        help="sentences at a time; fewer where they are long (32)",
+        help="words at a time, padding included (2048)",
+    )
+    parser.add_argument(
+        "--token-cache",
+        metavar="VOCAB",
+        help="file of words, one a line, whose token vectors are computed beforehand "
+        "and looked up; other words are spelled as ever",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -61,7 +67,7 @@ def run(args):
 
     Args:
         args: `argparse.Namespace` with `file`, `out`, `model`, `layers`, `raw`,
-            `batch` and `json`.
+            `batch_tokens`, `token_cache` and `json`.
 
     Raises:
         FormatError: if the text is not UTF-8, or the model does not load.
@@ -69,15 +75,18 @@ def run(args):
     """
     import json
 
+    from keras_elmo.cli._token_cache import cache_words
     from keras_elmo.embed_file import embed_file, read_lines
     from keras_elmo.resolver import load_elmo
 
     with _opened(args.file) as file:
         elmo = load_elmo(args.model)
+        if args.token_cache is not None:
+            cache_words([elmo], args.token_cache)
         with _Bar(file) as bar:
             sentences = bar.count(read_lines(file, args.raw))
             facts = embed_file(
-                elmo, sentences, args.out, args.layers, args.batch, bar.update
+                elmo, sentences, args.out, args.layers, args.batch_tokens, bar.update
             )
     if args.json:
         print(json.dumps({"model": args.model, "out": args.out, **facts}))

@@ -72,6 +72,18 @@ def add_parser(subparsers):
         help="numbers of sentences of the warm-up requests: the server's allowed batch "
         "sizes; 0 for none (1)",
     )
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16"],
+        help="of the products; with bfloat16 weights, cells and outputs stay float32 "
+        "(the model's)",
+    )
+    parser.add_argument(
+        "--token-cache",
+        metavar="VOCAB",
+        help="file of words, one a line, whose token vectors are computed beforehand "
+        "and looked up; other words are spelled as ever",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -115,12 +127,22 @@ def run(args):
 
 
 def _write_saved_model(args):
-    from keras_elmo.resolver import load_model
+    from keras_elmo.cli._token_cache import cache_words
+    from keras_elmo.elmo_layer import ElmoLayer
+    from keras_elmo.in_dtype import in_dtype
+    from keras_elmo.resolver import elmo_layers, load_model
     from keras_elmo.saved_model.writer import export_saved_model
 
     labels = None if args.labels is None else _read_labels(args.labels)
+    model = load_model(args.model)
+    if args.dtype is not None:
+        policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[args.dtype]
+        model = in_dtype(model, policy)
+    if args.token_cache is not None:
+        elmos = [model] if isinstance(model, ElmoLayer) else elmo_layers(model)
+        cache_words(elmos, args.token_cache)
     return export_saved_model(
-        load_model(args.model),
+        model,
         args.base,
         args.version,
         labels=labels,
@@ -136,7 +158,8 @@ def _write_onnx(args):
     from keras_elmo.resolver import load_elmo
     from keras_elmo.saved_model.onnx_file import export_onnx
 
-    for option in ("version", "text", "labels", "batch_sizes"):
+    savedmodels = ("version", "text", "labels", "batch_sizes", "dtype", "token_cache")
+    for option in savedmodels:
         if getattr(args, option):
             name = option.replace("_", "-")
             raise ValueError(f"--{name} is for a SavedModel, not for --format onnx.")

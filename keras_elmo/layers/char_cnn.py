@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from keras_elmo.layers.initial_values import drawn
+
 # Bytes 0..255, begin and end of sentence, begin and end of word, padding in a word.
 # Ids are shifted by one, so that 0 can mark a position that holds no word.
 NUM_CHARACTERS = 261
@@ -92,7 +94,7 @@ class CharCNN(keras.layers.Layer):
         self._check_shape(input_shape)
         self.embedding = self.add_weight(
             (NUM_CHARACTERS, self.embedding_dim),
-            initializer=keras.initializers.RandomUniform(-1.0, 1.0),
+            initializer=drawn(keras.initializers.RandomUniform(-1.0, 1.0)),
             name="embedding",
         )
         self.kernels, self.biases = [], []
@@ -101,7 +103,7 @@ class CharCNN(keras.layers.Layer):
             self.kernels.append(
                 self.add_weight(
                     shape,
-                    initializer=self._kernel_initializer(width),
+                    initializer=drawn(self._kernel_initializer(width)),
                     name=f"kernel_{i}",
                 )
             )

@@ -6,6 +6,7 @@ import keras
 
 from keras_elmo.layers.char_cnn import CharCNN
 from keras_elmo.layers.highway import Highway
+from keras_elmo.layers.initial_values import drawn
 
 
 @keras.saving.register_keras_serializable(package="keras_elmo")
@@ -91,7 +92,9 @@ class CharacterEncoder(keras.layers.Layer):
         if projection_dim != total:
             self.projection = keras.layers.Dense(
                 projection_dim,
-                kernel_initializer=keras.initializers.RandomNormal(stddev=total**-0.5),
+                kernel_initializer=drawn(
+                    keras.initializers.RandomNormal(stddev=total**-0.5)
+                ),
                 **shared,
                 name="projection",
             )

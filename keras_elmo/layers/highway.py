@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_elmo.layers.initial_values import drawn
+
 
 @keras.saving.register_keras_serializable(package="keras_elmo")
 class Highway(keras.layers.Layer):
@@ -63,7 +65,7 @@ class Highway(keras.layers.Layer):
     def _add_kernel(self, name, width):
         # An initializer of its own for each kernel: one instance repeats its numbers.
         normal = keras.initializers.RandomNormal(stddev=width**-0.5)
-        return self.add_weight((width, width), initializer=normal, name=name)
+        return self.add_weight((width, width), initializer=drawn(normal), name=name)
 
     def _add_bias(self, name, width, value):
         constant = keras.initializers.Constant(value)

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_elmo.layers.initial_values import drawn
+
 
 @keras.saving.register_keras_serializable(package="keras_elmo")
 class ProjectedLSTM(keras.layers.Layer):
@@ -118,11 +120,11 @@ class ProjectedLSTM(keras.layers.Layer):
             )
         gates = 4 * self.units
         self.kernel = self.add_weight(
-            (input_shape[-1], gates), initializer="glorot_uniform", name="kernel"
+            (input_shape[-1], gates), initializer=drawn("glorot_uniform"), name="kernel"
         )
         self.recurrent_kernel = self.add_weight(
             (self.output_dim, gates),
-            initializer="glorot_uniform",
+            initializer=drawn("glorot_uniform"),
             name="recurrent_kernel",
         )
         self.bias = self.add_weight((gates,), initializer="zeros", name="bias")
@@ -130,7 +132,7 @@ class ProjectedLSTM(keras.layers.Layer):
         if self.projection_dim is not None:
             self.projection_kernel = self.add_weight(
                 (self.units, self.projection_dim),
-                initializer="glorot_uniform",
+                initializer=drawn("glorot_uniform"),
                 name="projection_kernel",
             )
 
@@ -155,7 +157,7 @@ class ProjectedLSTM(keras.layers.Layer):
 
     def _recur(self, inputs, mask, reset, h, c):
         """Run all steps, one or more; outputs `(batch, time, output_dim)`, `h`, `c`."""
-        if self.unroll:
+        if self.unroll or inputs.shape[1] == 1:
             return self._recur_unrolled(inputs, mask, reset, h, c)
         # An own number of steps of zero cannot be scanned by TensorFlow, and is only
         # known when the graph runs: one more step is taken, and its output cut off.
@@ -199,7 +201,7 @@ class ProjectedLSTM(keras.layers.Layer):
             return [ops.stack(outputs, axis=1), h, c]
 
         gates, kernels = self._input_gates(inputs), self._kernels()
-        if keras.backend.backend() == "tensorflow":
+        if keras.backend.backend() == "tensorflow" and inputs.shape[1] > 1:
             from keras_elmo.layers.tensorflow_recurrence import with_one_gradient
 
             return with_one_gradient(run, kernels, gates, h, c)

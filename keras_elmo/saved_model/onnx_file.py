@@ -62,6 +62,11 @@ def export_onnx(
     """
     _check_arguments(elmo, opset)
     make = functools.partial(_ids_signature, elmo, layers, pooling)
+    with _without_cache(elmo):
+        return _write(elmo, make, os.fspath(path), opset)
+
+
+def _write(elmo, make, path, opset):
     onnxruntime, tf2onnx = _packages()
     function, weights = _with_weights_as_inputs(elmo, make())
     with _convertible_loops(elmo):
@@ -72,7 +77,6 @@ def export_onnx(
     onnx_graph.name_axes(model.graph)
     onnx_graph.let_rows_be_none(model.graph)
     onnx_graph.take_invariants_out_of_loops(model.graph)
-    path = os.fspath(path)
     with written_beside(path) as beside:
         with open(beside, "wb") as file:
             file.write(model.SerializeToString())
@@ -113,10 +117,22 @@ def _packages():
     return onnxruntime, tf2onnx
 
 
+@contextlib.contextmanager
+def _without_cache(elmo):
+    """Ids are never looked up, and the cache would be written all the same."""
+    cache, elmo.reader.cache = elmo.reader.cache, None
+    try:
+        yield
+    finally:
+        elmo.reader.cache = cache
+
+
 def _ids_signature(elmo, layers, pooling):
     """The signature of ids, made anew, so that nothing of it is traced yet."""
     name = "char_ids" if elmo.reads_characters else "word_ids"
-    return elmo_signatures(elmo, layers=layers, pooling=pooling)[name]
+    # ONNX has no operation that finds rows which are there twice, in order.
+    signatures = elmo_signatures(elmo, layers=layers, pooling=pooling, distinct=False)
+    return signatures[name]
 
 
 def _with_weights_as_inputs(elmo, function):

@@ -7,7 +7,7 @@ it has one.
 import keras
 import tensorflow as tf
 
-from keras_elmo.elmo_layer import ElmoLayer
+from keras_elmo.elmo_layer import ElmoLayer, without_boundaries
 from keras_elmo.layers.char_cnn import NUM_CHARACTERS
 from keras_elmo.saved_model.word_inputs import (
     SEQUENCE_LEN,
@@ -16,13 +16,18 @@ from keras_elmo.saved_model.word_inputs import (
     signature,
     word_signatures,
 )
+from keras_elmo.text.word_reader import Reading
 
 LAYERS = ("all", "mix", "top", "average")
 POOLINGS = ("mean", "max", "last")
 
 
 def elmo_signatures(
-    elmo: ElmoLayer, text: bool = False, layers: str = "all", pooling: str = "mean"
+    elmo: ElmoLayer,
+    text: bool = False,
+    layers: str = "all",
+    pooling: str = "mean",
+    distinct: bool = True,
 ) -> dict[str, tf.types.experimental.GenericFunction]:
     """The signatures of a layer alone.
 
@@ -47,6 +52,7 @@ def elmo_signatures(
             or `"average"`, the mean of all layers.
         pooling: What `default` is of the words' `elmo`: `"mean"`, `"max"` or
             `"last"`, the last word's.
+        distinct: Whether a word of ids that comes again is encoded once.
     """
 
     bilm = elmo.bilm
@@ -58,18 +64,7 @@ def elmo_signatures(
         for name, size in (("state_h", bilm.direction_dim), ("state_c", bilm.units))
     ]
 
-    # One function for all signatures, traced and stored once.
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None] * (2 + len(sizes)), tf.int32),
-            tf.TensorSpec([None], tf.int32),
-            *states,
-        ],
-        autograph=False,
-    )
-    def embed(ids, lengths, state_h, state_c):
-        state = _nest(state_h, state_c, bilm)
-        every, real, state = elmo.layers_of_ids(ids, lengths, state)
+    def outputs_of(every, real, lengths):
         outputs = {}
         if layers == "all":
             outputs["word_emb"] = every[:, 0, :, : every.shape[-1] // 2]
@@ -78,17 +73,25 @@ def elmo_signatures(
         for name, vectors in _vectors(elmo, every, real, layers):
             outputs[name] = vectors * tf.cast(real, tf.float32)[:, :, None]
         outputs["default"] = _pool(outputs["elmo"], real, lengths, pooling)
-        outputs = {n: tf.cast(value, tf.float32) for n, value in outputs.items()}
-        return outputs, *_stack(state)
+        return {n: tf.cast(value, tf.float32) for n, value in outputs.items()}
 
-    def from_zero(words, lengths):
-        ids, lengths = elmo.reader.read(words, lengths)
-        rows = tf.shape(ids)[0]
-        zeros = [tf.zeros([rows, *spec.shape[1:]], spec.dtype) for spec in states]
-        return embed(ids, lengths, *zeros)[0]
+    reading = [
+        tf.TensorSpec([None] * (1 + len(sizes)), tf.int32),
+        tf.TensorSpec([None, None], tf.int32),
+        tf.TensorSpec([None], tf.int32),
+        *[tf.TensorSpec([None], tf.int32)] * (elmo.reader.cache is not None),
+    ]
+
+    # Traced and stored once, for all signatures but one.
+    @tf.function(input_signature=reading, autograph=False)
+    def from_zero(*tensors):
+        reading = Reading(*tensors)
+        every, real = elmo.layers_from_zero(reading)
+        return outputs_of(every, real, reading.lengths)
 
     def answer(words, lengths, others):
-        return from_zero(words, lengths) | {"lengths": lengths}
+        reading = elmo.reader.read(words, lengths)
+        return from_zero(*_tensors(reading)) | {"lengths": lengths}
 
     def of_ids(sequence_len, **named):
         (ids,) = named.values()
@@ -97,20 +100,30 @@ def elmo_signatures(
         beyond = ~tf.sequence_mask(lengths, tf.shape(ids)[1])
         known |= beyond[:, :, None] if sizes else beyond
         known = tf.reduce_all(known, axis=list(range(1, len(ids.shape))))  # (batch,)
-        outputs = from_zero(tf.clip_by_value(ids, 0, highest), lengths)
+        ids = tf.clip_by_value(ids, 0, highest)
+        outputs = from_zero(*_tensors(elmo.reader.read(ids, lengths, distinct)))
         outputs = {n: _nan_where(~known, value) for n, value in outputs.items()}
         return outputs | {"lengths": lengths}
 
     def stateful(tokens, sequence_len, state_h, state_c):
-        ids, lengths = elmo.reader.read(tokens, cut_lengths(sequence_len, tokens))
-        outputs, state_h, state_c = embed(ids, lengths, state_h, state_c)
-        return outputs | {"lengths": lengths, "state_h": state_h, "state_c": state_c}
+        reading = elmo.reader.read(tokens, cut_lengths(sequence_len, tokens))
+        every, _, words, state = elmo.layers_from_state(
+            reading, _nest(state_h, state_c, bilm)
+        )
+        outputs = outputs_of(*without_boundaries(every, words), reading.lengths)
+        state_h, state_c = _stack(state)
+        outputs |= {"state_h": state_h, "state_c": state_c}
+        return outputs | {"lengths": reading.lengths}
 
     ids = tf.TensorSpec([None, None, *sizes], tf.int32, name=name)
     return word_signatures(answer, text) | {
         name: signature(of_ids, [ids, SEQUENCE_LEN]),
         "stateful": signature(stateful, [TOKENS, SEQUENCE_LEN, *states]),
     }
+
+
+def _tensors(reading):
+    return [tensor for tensor in reading if tensor is not None]
 
 
 def _vectors(elmo, every, real, layers):

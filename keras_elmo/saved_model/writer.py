@@ -172,6 +172,8 @@ def _save(model, elmos, signatures, folder):
     module = tf.Module()
     module.variables_ = [variable.value for variable in model.variables]
     module.resources_ = [x.reader.table() for x in elmos if not x.reads_characters]
+    caches = [x.reader.cache for x in elmos if x.reader.cache is not None]
+    module.caches_ = [[cache.table, cache.vectors.value] for cache in caches]
     if not isinstance(model, ElmoLayer):
         layers = model._flatten_layers()  # StringLookup and its kin
         tables = [getattr(layer, "lookup_table", None) for layer in layers]

@@ -51,9 +51,9 @@ def add_boundaries(ids, lengths, begin, end):
     """Put `begin` in front of each row, `end` right behind its last word.
 
     Args:
-        ids: Int tensor `(batch, time)`, or `(batch, time, chars)`.
+        ids: Int tensor `(batch, time)`.
         lengths: int32 tensor `(batch,)`, from 0 to `time`.
-        begin, end: An id, or its characters.
+        begin, end: Their ids.
 
     Returns:
         Int tensor like `ids`, two steps longer, 0 behind `end`.
@@ -62,12 +62,8 @@ def add_boundaries(ids, lengths, begin, end):
     array([[1, 5, 6, 2],
            [1, 7, 2, 0]])
     """
-    characters = [[0, 0]] * (len(ids.shape) - 2)
-    padded = ops.pad(ids, [[0, 0], [1, 1], *characters])
+    padded = ops.pad(ids, [[0, 0], [1, 1]])
     step = ops.arange(ops.shape(padded)[1], dtype="int32")[None]
     last = lengths[:, None] + 1
-    at_begin, at_end, within = step == 0, step == last, step < last
-    if characters:
-        at_begin, at_end, within = (x[:, :, None] for x in (at_begin, at_end, within))
-    words = ops.where(within, padded, 0)
-    return ops.where(at_begin, begin, ops.where(at_end, end, words))
+    words = ops.where(step < last, padded, 0)
+    return ops.where(step == 0, begin, ops.where(step == last, end, words))

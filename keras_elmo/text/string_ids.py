@@ -70,6 +70,59 @@ def character_ids(words, max_chars: int, spare: int | None = None):
     return tf.reshape(ids, tf.concat([tf.shape(words), [tf.shape(ids)[1]]], axis=0))
 
 
+def distinct_words(words):
+    """Each word once, and where it stands.
+
+    Args:
+        words: String tensor `(batch, time)`.
+
+    Returns:
+        The words in the order in which they come, behind `<S>` and `</S>`; and int32
+        `(batch, time)`, the place of each among them.
+
+    >>> found, places = distinct_words(tf.constant([["a", "b"], ["b", "a"]]))
+    >>> found.numpy().tolist(), places.numpy().tolist()
+    ([b'<S>', b'</S>', b'a', b'b'], [[2, 3], [3, 2]])
+    """
+    boundaries = tf.constant([BEGIN_SENTENCE_WORD, END_SENTENCE_WORD])
+    found, places = tf.unique(tf.concat([boundaries, tf.reshape(words, [-1])], axis=0))
+    return found, tf.reshape(places[2:], tf.shape(words))
+
+
+def where_true(words, mask):
+    """The words where a mask is true.
+
+    >>> where_true(tf.constant(["a", "b"]), tf.constant([False, True])).numpy()
+    array([b'b'], dtype=object)
+    """
+    return tf.boolean_mask(words, mask)
+
+
+def distinct_rows(ids, spare: int | None = None):
+    """Each spelled word once, and where it stands.
+
+    Args:
+        ids: Int32 tensor `(words, chars)`.
+        spare: As of `character_ids`.
+
+    Returns:
+        Int32 `(distinct words, chars)`, in the order in which they come; and
+        `(words,)`, the place of each among them.
+
+    >>> ids = tf.constant([[259, 98, 260, 261, 261, 261], [0] * 6] * 2)
+    >>> [t.numpy().tolist() for t in distinct_rows(ids, spare=1)]
+    [[[259, 98, 260, 261], [0, 0, 0, 0]], [0, 1, 0, 1]]
+    """
+    found, places = tf.raw_ops.UniqueV2(x=ids, axis=tf.constant([0]))
+    if spare is not None:
+        # Of padding, and of a row of zeros, one window is as good as many.
+        word = tf.reduce_any(tf.not_equal(found, 0), axis=1, keepdims=True)
+        within = tf.reduce_any(word & tf.not_equal(found, WORD_PADDING), axis=0)
+        chars = tf.range(1, tf.shape(found)[1] + 1)
+        found = found[:, : tf.reduce_max(tf.where(within, chars, 0)) + spare]
+    return found, places
+
+
 def vocabulary_table(words: Sequence[str], unknown: int) -> tf.lookup.StaticHashTable:
     """A table from words to their numbers + 1, with that of `<UNK>` for the others.
 
@@ -81,7 +134,21 @@ def vocabulary_table(words: Sequence[str], unknown: int) -> tf.lookup.StaticHash
     >>> table.lookup(tf.constant([["a", "b"]])).numpy()
     array([[4, 3]], dtype=int32)
     """
+    return _table(words, 1, unknown + 1)
+
+
+def places_table(words: Sequence[str]) -> tf.lookup.StaticHashTable:
+    """A table from words to their numbers, with -1 for the others.
+
+    >>> places_table(["a", "b"]).lookup(tf.constant(["b", "c"])).numpy()
+    array([ 1, -1], dtype=int32)
+    """
+    return _table(words, 0, -1)
+
+
+def _table(words, first, default):
     with tf.init_scope():
-        numbers = tf.range(1, len(words) + 1)
-        pairs = tf.lookup.KeyValueTensorInitializer(tf.constant(list(words)), numbers)
-        return tf.lookup.StaticHashTable(pairs, unknown + 1)
+        numbers = tf.range(first, first + len(words))
+        keys = tf.constant(list(words), tf.string)
+        pairs = tf.lookup.KeyValueTensorInitializer(keys, numbers)
+        return tf.lookup.StaticHashTable(pairs, default)

@@ -102,6 +102,16 @@ def read_vocabulary(path: str | os.PathLike) -> Vocabulary:
         FormatError: Not UTF-8, or what `Vocabulary` refuses, with its line.
         OSError: The file cannot be opened.
     """
+    return Vocabulary(read_words(path), str(path))
+
+
+def read_words(path: str | os.PathLike) -> list[str]:
+    """The lines of a UTF-8 file, without the white space around them.
+
+    Raises:
+        FormatError: Not UTF-8; the line is named.
+        OSError: The file cannot be opened.
+    """
     with open(path, "rb") as file:
         lines = file.read().split(b"\n")
     if lines[-1] == b"":
@@ -114,7 +124,7 @@ def read_vocabulary(path: str | os.PathLike) -> Vocabulary:
             raise FormatError(
                 f"{path}: line {i + 1}: expected UTF-8, {error}."
             ) from error
-    return Vocabulary(words, str(path))
+    return words
 
 
 def write_vocabulary(path: str | os.PathLike, words: Iterable[str]):

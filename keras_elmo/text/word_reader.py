@@ -1,17 +1,36 @@
-"""From what a user gives, words or ids, to ids with sentence boundaries."""
+"""From what a user gives, words or ids, to the distinct words in it."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_elmo.text.boundaries import add_boundaries, character_boundaries, id_lengths
+from keras_elmo.text.boundaries import character_boundaries, id_lengths
 from keras_elmo.text.vocabulary import Vocabulary
 
 
+class Reading(NamedTuple):
+    """Rows of words, each distinct word once where that saves its encoding.
+
+    Attributes:
+        ids: Int32 `(words, chars)`, with a vocabulary `(words,)`: what is encoded.
+        places: Int32 `(batch, time)`: which of the words each one is. Words 0 and 1
+            are `<S>` and `</S>`. Behind a row's end any word may stand.
+        lengths: Int32 `(batch,)`: words of each row.
+        cached: Where there is a token cache, int32 `(words,)`: the row in it of each
+            word, -1 for those that are not in it; `ids` are of these alone.
+    """
+
+    ids: Any
+    places: Any
+    lengths: Any
+    cached: Any = None
+
+
 class WordReader:
-    """Spells words, or looks them up; finds where rows end; adds boundaries.
+    """Spells words, or looks them up; finds distinct ones, and where rows end.
 
     Args:
         vocabulary: List of words to look up; None: spell words.
@@ -31,25 +50,29 @@ class WordReader:
         if vocabulary is not None:
             self.vocabulary = Vocabulary(vocabulary, "ElmoLayer: vocabulary")
         self._table = None
+        self.cache = None  # a TokenCache
 
-    def read(self, inputs, lengths=None):
-        """Ids with boundaries, and the number of words in each row.
+    def read(self, inputs, lengths=None, distinct=True):
+        """The words in a batch, and where they stand.
 
         Args:
             inputs: Strings `(batch, time)`, ids `(batch, time, chars)`, or with a
                 vocabulary ids `(batch, time)`.
             lengths: Int tensor `(batch,)`; cut to 0 to `time`. None: a row of strings
                 ends at its last non-empty one, a row of ids at its last that is not 0.
+            distinct: Whether each spelled word stands in the reading once. Strings
+                always do; ids do not on other backends than TensorFlow.
 
         Returns:
-            Int32 ids, two steps longer than `inputs`, and int32 lengths `(batch,)`.
+            A `Reading`.
 
         Raises:
             ValueError: Another rank or dtype, lengths of another shape.
 
-        >>> ids, lengths = WordReader(None, 5).read(tf.constant([["a", ""]]))
-        >>> ids.numpy()[0, :, 1], lengths.numpy()
-        (array([257,  98, 258,   0], dtype=int32), array([1], dtype=int32))
+        >>> reading = WordReader(None, 5).read(tf.constant([["a", "b", "a", ""]]))
+        >>> reading.ids.numpy()[:, 1], reading.places.numpy(), reading.lengths.numpy()
+        (array([257, 258,  98,  99, 260], dtype=int32), \
+array([[2, 3, 2, 4]], dtype=int32), array([3], dtype=int32))
         """
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         ids_rank = 3 if self.vocabulary is None else 2
@@ -59,27 +82,51 @@ class WordReader:
                 f"received {dtype} of shape {tuple(inputs.shape)}."
             )
         if dtype == "string":
-            ids, found = self._read_strings(inputs)
+            from keras_elmo.text.string_ids import string_lengths
+
+            found = string_lengths(inputs)
         elif "int" in dtype:
-            ids = ops.cast(inputs, "int32")
-            found = id_lengths(ids)
+            inputs = ops.cast(inputs, "int32")
+            found = id_lengths(inputs)
         else:
             raise ValueError(f"ElmoLayer: expected strings or ids, received {dtype}.")
         if lengths is None:
             lengths = found
         else:
             _check_lengths(lengths, inputs)
-            lengths = ops.clip(ops.cast(lengths, "int32"), 0, ops.shape(ids)[1])
-        return add_boundaries(ids, lengths, *self._boundaries(ids)), lengths
+            lengths = ops.clip(ops.cast(lengths, "int32"), 0, ops.shape(inputs)[1])
+        if dtype == "string" and self.vocabulary is None:
+            return self._spell(inputs, lengths)
+        if dtype == "string":
+            inputs = self.table().lookup(inputs)
+        ids, places = self._rows(inputs, distinct)
+        cached = None
+        if self.cache is not None:
+            cached = ops.full((ops.shape(ids)[0],), -1, "int32")
+        return Reading(ids, places, lengths, cached)
 
-    def _read_strings(self, words):
+    def _spell(self, words, lengths):
         from keras_elmo.text import string_ids
 
-        if self.vocabulary is None:
-            ids = string_ids.character_ids(words, self.max_chars, self.spare)
+        found, places = string_ids.distinct_words(words)
+        cached = None
+        if self.cache is not None:
+            cached = self.cache.find(found)
+            found = string_ids.where_true(found, cached < 0)
+        ids = string_ids.character_ids(found, self.max_chars, self.spare)
+        return Reading(ids, places, lengths, cached)
+
+    def _rows(self, ids, distinct):
+        shape = ops.shape(ids)
+        boundaries = ops.cast(ops.stack(self._boundaries(ids)), "int32")
+        rows = ops.concatenate([boundaries, ops.reshape(ids, (-1, *shape[2:]))], axis=0)
+        if distinct and len(shape) == 3 and keras.backend.backend() == "tensorflow":
+            from keras_elmo.text import string_ids
+
+            rows, places = string_ids.distinct_rows(rows, self.spare)
         else:
-            ids = self.table().lookup(words)
-        return ids, string_ids.string_lengths(words)
+            places = ops.arange(ops.shape(rows)[0], dtype="int32")
+        return rows, ops.reshape(places[2:], shape[:2])
 
     def table(self):
         """TensorFlow's look-up table of the vocabulary, made when first asked for."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import keras_elmo
-from keras_elmo import embed_file as embed_file_module
+from keras_elmo import embedding
 from tests.helpers import GOLDEN, assert_close
 
 TINY = GOLDEN / "tiny"
@@ -64,7 +64,7 @@ def test_each_line_has_its_own_vectors(command, text, out, elmo):
 
 
 def test_json_is_one_object(command, text, out):
-    argv = ["--model", MODEL, "--layers", "mix", "--batch", "2", "--json"]
+    argv = ["--model", MODEL, "--layers", "mix", "--batch-tokens", "20", "--json"]
     status, stdout, stderr = command("embed", text, "-o", out, *argv)
     assert (status, stderr) == (0, "")
     facts = json.loads(stdout)
@@ -74,6 +74,20 @@ def test_json_is_one_object(command, text, out):
     assert facts["tokens_per_second"] == facts["tokens"] / facts["seconds"]
     assert facts["peak_memory_mib"] > 1
     assert read(out)[0]["2"].shape == (6, 28)
+
+
+def test_a_token_cache_changes_no_vector(command, text, out, tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("<S>\ncat\n\nZürich\nzebra\n", "utf-8")
+    found = []
+    for more in ([], ["--token-cache", words]):
+        assert command("embed", text, "-o", out, "--model", MODEL, *more)[0] == 0
+        found.append(read(out)[0])
+    for name in "0123":
+        assert_close(found[1][name], found[0][name], 0, 2e-6)
+    words.write_text("\n\n", "utf-8")
+    status, _, err = command("embed", text, "-o", out, "--token-cache", words)
+    assert status == 1 and "words.txt: ElmoLayer.cache_tokens: expected words" in err
 
 
 def test_standard_input(command, out, monkeypatch):
@@ -151,7 +165,7 @@ def test_stopped_in_the_middle_it_leaves_no_file(
     def stopped(sentences):
         raise error
 
-    monkeypatch.setattr(embed_file_module, "pad_sentences", stopped)
+    monkeypatch.setattr(embedding, "pad_sentences", stopped)
     assert command("embed", text, "-o", out, "--model", MODEL)[0] == status
     assert list(tmp_path.iterdir()) == [text]
 

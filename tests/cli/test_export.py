@@ -42,7 +42,9 @@ def test_a_base_that_is_a_file_is_one_line(command, tmp_path):
 @pytest.mark.slow
 def test_options_reach_the_export(command, tmp_path):
     base = tmp_path / "tiny"
+    (tmp_path / "words.txt").write_text("the\n")
     argv = ["--text", "--layers", "top", "--pooling", "max", "--batch-sizes", 1, 3]
+    argv += ["--token-cache", tmp_path / "words.txt"]
     status, _, err = command("export", MODEL, base, *argv)
     assert (status, err) == (0, "")
     signatures = read_meta_graph(base / "1").signature_def
@@ -115,7 +117,15 @@ def test_a_layer_is_written_as_onnx(command, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", [["--text"], ["--version", 1], ["--labels", "x"], ["--batch-sizes", 0, 1]]
+    "option",
+    [
+        ["--text"],
+        ["--version", 1],
+        ["--labels", "x"],
+        ["--batch-sizes", 0, 1],
+        ["--token-cache", "x"],
+        ["--dtype", "bfloat16"],
+    ],
 )
 def test_an_option_of_the_other_format_is_one_line(command, tmp_path, option):
     argv = ["export", MODEL, tmp_path / "m.onnx", "--format", "onnx", *option]

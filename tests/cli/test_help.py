@@ -65,7 +65,8 @@ def subparsers():
         ["inspect"],
         ["inspect", "model", "--no-such-option"],
         ["embed", "text.txt"],
-        ["embed", "text.txt", "-o", "out.hdf5", "--batch", "0"],
+        ["embed", "text.txt", "-o", "out.hdf5", "--batch-tokens", "0"],
+        ["embed", "text.txt", "-o", "out.hdf5", "--batch", "32"],  # no abbreviation
         ["embed", "text.txt", "-o", "out.hdf5", "--layers", "second"],
         ["export", "model", "base", "--version", "latest"],
         ["vocab", "text.txt", "-o", "vocab.txt", "--size", "-1"],
@@ -79,8 +80,8 @@ def test_wrong_usage_is_exit_status_2(argv, command):
 
 
 def test_an_error_of_an_argument_says_what_was_expected(command):
-    _, _, err = command("embed", "text.txt", "-o", "out.hdf5", "--batch", "0")
-    assert err.endswith("argument --batch: expected an int >= 1, received '0'\n")
+    _, _, err = command("embed", "text.txt", "-o", "out.hdf5", "--batch-tokens", "0")
+    assert err.endswith("argument --batch-tokens: expected an int >= 1, received '0'\n")
     _, _, err = command("pretrain", "--learning-rate", "nan")
     assert err.endswith(
         "argument --learning-rate: expected a number > 0, received 'nan'\n"

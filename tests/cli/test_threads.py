@@ -1,4 +1,4 @@
-"""Threads that TensorFlow computes with while it trains."""
+"""Threads that TensorFlow computes with."""
 
 import os
 

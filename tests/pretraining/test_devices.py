@@ -9,7 +9,7 @@ import pytest
 
 from keras_elmo.pretraining.tensorflow_step import strategy_scope
 from tests.pretraining import few_steps, small_runs
-from tests.pretraining.on_jax import ROOT
+from tests.pretraining.other_backend import ROOT
 
 TWO_CPUS = """
 import sys
@@ -21,6 +21,7 @@ tf.config.set_logical_device_configuration(
 )
 """
 STEPS = """
+from keras_elmo.ai2 import weights
 from keras_elmo.pretraining.evaluate import perplexities
 from keras_elmo.pretraining.model_files import language_model_entries
 from tests.pretraining import few_steps, small_models
@@ -29,6 +30,7 @@ for devices in (1, 2):
     model, arrays = few_steps.train({arguments}, devices=devices)
     found = perplexities(model, [["the", "cat"]], batch=1)
     arrays["perplexity"] = np.array([found["forward"], found["backward"]])
+    weights._AT_A_TIME = 8  # few rows at a time
     for entry in language_model_entries(model):
         arrays["entries/" + entry.name] = entry.value()
         entry.assign(entry.value() + 1)  # as when a checkpoint is read

@@ -155,6 +155,16 @@ def test_loops_do_not_hand_on_weights(elmo, converted):
         assert len(loop.input) == 6
 
 
+@pytest.mark.slow
+def test_a_token_cache_is_left_out(tmp_path):
+    elmo = load_golden(SMALL)
+    elmo.cache_tokens([f"word{i}" for i in range(1234)])
+    path = export_onnx(elmo, tmp_path / "elmo.onnx", layers="top")
+    assert elmo.reader.cache is not None
+    shapes = [tuple(array.dims) for array in onnx.load(path).graph.initializer]
+    assert shapes and all(1234 not in shape for shape in shapes)
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0)])
 def test_no_rows_and_no_words_are_answered(converted, shape):
     feed = {

@@ -96,7 +96,7 @@ def test_from_zero_a_state_changes_nothing(exported):
         **zero_state(exported, 3),
     )
     for name, expected in by_tokens(exported).items():
-        np.testing.assert_array_equal(outputs[name], expected)
+        np.testing.assert_allclose(outputs[name], expected, rtol=0, atol=1e-6)
 
 
 def test_raw_text_is_tokenised(elmo):

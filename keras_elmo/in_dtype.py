@@ -1,0 +1,49 @@
+"""A model that computes in another dtype."""
+
+import keras
+
+from keras_elmo.elmo_layer import ElmoLayer
+from keras_elmo.layers.initial_values import not_drawn
+
+
+def in_dtype(
+    model: ElmoLayer | keras.Model, dtype: str = "mixed_bfloat16"
+) -> ElmoLayer | keras.Model:
+    """A copy of a model whose `ElmoLayer`s compute in another dtype.
+
+    Of a Keras model around them the other layers stay as they are.
+
+    Args:
+        model: A built `ElmoLayer`, or a functional or Sequential model.
+        dtype: A Keras dtype policy. With `"mixed_bfloat16"` weights and LSTM cells stay
+            float32, and products are bfloat16.
+
+    >>> in_dtype(elmo).compute_dtype, elmo.compute_dtype
+    ('bfloat16', 'float32')
+    """
+    with not_drawn():
+        if isinstance(model, ElmoLayer):
+            copy = _elmo_in(model, dtype)
+            copy.build(None)
+        else:
+            copy = keras.models.clone_model(
+                model,
+                clone_function=lambda layer: _copy(layer, dtype),
+                recursive=True,
+            )
+    for variable, original in zip(copy.variables, model.variables, strict=True):
+        variable.assign(original.value)
+    return copy
+
+
+def _copy(layer, dtype):
+    if isinstance(layer, ElmoLayer):
+        return _elmo_in(layer, dtype)
+    return layer.__class__.from_config(layer.get_config())
+
+
+def _elmo_in(elmo, dtype):
+    config = elmo.get_config()
+    for part in (config, config["token_encoder"]["config"], config["bilm"]["config"]):
+        part["dtype"] = dtype
+    return ElmoLayer.from_config(config)
