@@ -1,10 +1,12 @@
 """The largest difference from each golden of AI2's own code, as a Markdown table.
 
-    python tests/benchmarks/parity_table.py [FIXTURES]
+    python tests/benchmarks/parity_table.py [FIXTURES] [--dtype mixed_bfloat16]
 
-FIXTURES is a folder with AI2's own fixtures (`bilm-tf/model`, `allennlp`), if at hand.
+FIXTURES is a folder with AI2's own fixtures (`bilm-tf/model`, `allennlp`), if at hand,
+which are always read in float32.
 """
 
+import argparse
 import json
 import pathlib
 import sys
@@ -20,21 +22,21 @@ from tests.test_elmo_parity import BATCHES, CASES, expected_of
 
 
 def worst(actual, expected, lengths):
-    actual = np.asarray(actual)
+    actual = np.asarray(actual).astype(np.float32)
     return max(
         float(np.abs(actual[i, ..., :n, :] - expected[i, ..., :n, :]).max())
         for i, n in enumerate(lengths)
     )
 
 
-def row(case):
+def row(case, dtype):
     golden = expected_of(case)
     found = {"stateless": 0.0, "stateful": 0.0, "plain": 0.0, "ln": 0.0, "top": 0.0}
-    stateful = load_golden(case, stateful=True, max_batch_size=8)
+    stateful = load_golden(case, stateful=True, max_batch_size=8, dtype=dtype)
     layers = {
-        "plain": load_golden(case),
-        "ln": load_golden(case, do_layer_norm=True),
-        "top": load_golden(case, use_top_only=True),
+        "plain": load_golden(case, dtype=dtype),
+        "ln": load_golden(case, do_layer_norm=True, dtype=dtype),
+        "top": load_golden(case, use_top_only=True, dtype=dtype),
     }
     for kind, elmo in layers.items():
         elmo.mixes[0].gamma.assign(golden["gamma"])
@@ -59,14 +61,18 @@ def row(case):
 
 
 def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("fixtures", type=pathlib.Path, nargs="?")
+    parser.add_argument("--dtype", default="float32")
+    args = parser.parse_args()
     print("| golden | layers | carried state | mix | with layer norm | top layer |")
     print("| --- | --- | --- | --- | --- | --- |")
     for case in CASES:
-        cells = " | ".join(f"{value:.1e}" for value in row(case).values())
+        cells = " | ".join(f"{value:.1e}" for value in row(case, args.dtype).values())
         print(f"| `{case}` | {cells} |")
-    if len(sys.argv) > 1:
+    if args.fixtures:
         for name in ("bilm-tf/model", "allennlp"):
-            difference = fixture_difference(pathlib.Path(sys.argv[1]) / name)
+            difference = fixture_difference(args.fixtures / name)
             print(f"AI2's fixture {name}: {json.dumps(float(difference))}")
 
 

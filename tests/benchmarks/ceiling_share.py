@@ -1,0 +1,112 @@
+"""How much of what the processor can multiply is used for work that is needed.
+
+    python -m tests.benchmarks.ceiling_share TEXT [--models original small] [--rows 128]
+
+Rows of 20 consecutive words of TEXT go through a model of random weights, float32, all
+rows at a time. What is needed: the encoder for each distinct word, at the length of the
+longest, and the LSTMs for each word, `<S>` and `</S>` once. The ceiling: the product of
+two matrices of 4096 x 4096, measured in turn with the model, `--rounds` times. Printed
+are medians, with the least and the largest.
+"""
+
+import argparse
+import pathlib
+import statistics
+import time
+
+import keras
+import tensorflow as tf
+
+import keras_elmo
+from keras_elmo.ai2.options import bilm_arguments, encoder_arguments
+from keras_elmo.embedding import SentenceEmbedder
+from keras_elmo.pretraining.configs import CONFIGS
+
+WORDS, SIZE = 20, 4096
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("text", metavar="TEXT", type=pathlib.Path)
+    parser.add_argument(
+        "--models", nargs="+", choices=CONFIGS, default=["original", "small"]
+    )
+    parser.add_argument("--rows", type=int, default=128, metavar="N", help="(128)")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="(7)")
+    return parser
+
+
+def needed(options, rows):
+    """Operations, two for each product that is summed up."""
+    distinct = {"<S>", "</S>"}.union(*rows)
+    filters = options["char_cnn"]["filters"]
+    most, widest = options["char_cnn"]["max_characters_per_token"], filters[-1][0]
+    longest = max(len(word.encode()) + 2 for word in distinct)
+    chars = min(most, longest + widest)
+    total = sum(count for _, count in filters)
+    size, units = options["lstm"]["projection_dim"], options["lstm"]["dim"]
+    word = sum(
+        (chars - width + 1) * width * options["char_cnn"]["embedding"]["dim"] * count
+        for width, count in filters
+    )
+    word += options["char_cnn"]["n_highway"] * 2 * total**2 + total * size
+    # Input and recurrent products of four gates, and the projection.
+    step = 2 * options["lstm"]["n_layers"] * (8 * size * units + units * size)
+    return 2 * (len(distinct) * word + (sum(map(len, rows)) + 1) * step)
+
+
+def timed(work):
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def measure(options, rows, rounds):
+    """Operations a second, of the ceiling and of the model, round by round."""
+    elmo = keras_elmo.ElmoLayer(
+        keras_elmo.CharacterEncoder(**encoder_arguments(options)),
+        keras_elmo.BiLM(**bilm_arguments(options)),
+    )
+    embedder = SentenceEmbedder(elmo, "all", len(rows) * WORDS)
+    matrix = keras.random.normal((SIZE, SIZE))
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)))
+
+    def model():
+        for _ in embedder.embed(rows):
+            pass
+
+    def ceiling():
+        product().numpy()
+
+    model()
+    ceiling()
+    operations = needed(options, rows)
+    return [
+        (2 * SIZE**3 / timed(ceiling), operations / timed(model)) for _ in range(rounds)
+    ]
+
+
+def spread(values, digits):
+    middle, least, most = statistics.median(values), min(values), max(values)
+    return f"{middle:,.{digits}f} [{least:,.{digits}f}, {most:,.{digits}f}]"
+
+
+def main():
+    args = build_parser().parse_args()
+    words = args.text.read_text("utf-8").split()[: args.rows * WORDS]
+    rows = [words[i : i + WORDS] for i in range(0, len(words), WORDS)]
+    print("| model, rows x 20 | ceiling, GFLOP/s | needed work, GFLOP/s | share |")
+    print("| --- " * 4 + "|")
+    for name in args.models:
+        found = measure(CONFIGS[name], rows, args.rounds)
+        ceilings = [ceiling / 1e9 for ceiling, _ in found]
+        speeds = [speed / 1e9 for _, speed in found]
+        shares = [speed / ceiling for ceiling, speed in found]
+        print(
+            f"| {name}, {len(rows)} x {WORDS} | {spread(ceilings, 0)} "
+            f"| {spread(speeds, 0)} | {spread(shares, 2)} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
