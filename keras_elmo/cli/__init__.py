@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from keras_elmo.cli._quiet import import_tensorflow
-from keras_elmo.cli._threads import compute_directions_at_once
+from keras_elmo.cli._threads import compute_directions_at_once, threads_kept
 from keras_elmo.errors import FormatError
 
 COMMANDS = (
@@ -77,10 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parse(argv)
     try:
-        if args.command in BOTH_DIRECTIONS:
-            compute_directions_at_once()
-        import_tensorflow()
-        return args.run(args) or 0
+        with threads_kept():
+            if args.command in BOTH_DIRECTIONS:
+                compute_directions_at_once()
+            import_tensorflow()
+            return args.run(args) or 0
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -1,6 +1,26 @@
 """How many threads TensorFlow computes with."""
 
+import contextlib
 import os
+
+_NAMES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+@contextlib.contextmanager
+def threads_kept():
+    """What is set in this block is for this process: a later one is not to inherit it.
+
+    >>> with threads_kept():
+    ...     compute_directions_at_once()
+    """
+    before = {name: os.environ.get(name) for name in _NAMES}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def compute_directions_at_once():
@@ -11,11 +31,12 @@ def compute_directions_at_once():
     faster; for other numbers of cores nothing is known. To be called before TensorFlow
     does anything; what the user has set stays.
 
-    >>> compute_directions_at_once()
+    >>> with threads_kept():
+    ...     compute_directions_at_once()
     """
     if _cores() == 2:
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-        os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
+        for name, count in zip(_NAMES, "12", strict=True):
+            os.environ.setdefault(name, count)
 
 
 def _cores():
