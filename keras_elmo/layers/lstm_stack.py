@@ -119,7 +119,9 @@ class LSTMStack(keras.layers.Layer):
         for i, lstm in enumerate(self.lstms):
             state = None if initial_state is None else initial_state[i]
             x = self.drop(x, training)
-            y, state = lstm(x, mask=mask, initial_state=state, reset=reset)
+            y, state = lstm(
+                x, mask=mask, initial_state=state, reset=reset, training=training
+            )
             if self.skip_connections and i > 0:
                 y = y + x
                 # What was read is zero at masked steps, for it is an output itself.

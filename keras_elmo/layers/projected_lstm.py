@@ -68,9 +68,6 @@ class ProjectedLSTM(keras.layers.Layer):
     used in bilm-tf `bilm/model.py`, `_build_lstms`. Gates in its order i, j, f, o.
     """
 
-    # How steps follow one another; a converter of graphs may need another form of it.
-    _scan = staticmethod(ops.scan)
-
     def __init__(
         self,
         units: int,
@@ -136,52 +133,73 @@ class ProjectedLSTM(keras.layers.Layer):
                 name="projection_kernel",
             )
 
-    def call(self, inputs, mask=None, initial_state=None, reset=None):
+    def call(self, inputs, mask=None, initial_state=None, reset=None, training=False):
         if self.backward:
             inputs, mask, reset = (_flip_time(t) for t in (inputs, mask, reset))
         inputs = ops.cast(inputs, self.compute_dtype)
-        if initial_state is None:
+        first = initial_state is None
+        if first:
             initial_state = self.get_initial_state(ops.shape(inputs)[0])
         h, c = initial_state
         h = ops.cast(h, self.compute_dtype)
         c = ops.cast(c, self._state_dtype)
         if inputs.shape[1] == 0:
             outputs = ops.zeros((ops.shape(inputs)[0], 0, self.output_dim), h.dtype)
+        elif inputs.shape[1] == 1 and first:
+            outputs, h, c = self._first_step(inputs, mask, h, c)
         else:
-            outputs, h, c = self._recur(inputs, mask, reset, h, c)
+            # A gradient is only wanted of what trains.
+            recur = self._recur if training and self.trainable else self._recur_fastest
+            outputs, h, c = recur(inputs, mask, reset, h, c)
         if mask is not None:
             outputs = outputs * ops.cast(mask, outputs.dtype)[:, :, None]
         if self.backward:
             outputs = _flip_time(outputs)
         return (outputs, [h, c]) if self.return_state else outputs
 
+    def _first_step(self, inputs, mask, h, c):
+        """`_recur` of one step from zero, of which the recurrent product is zero."""
+        gates, mask = self._input_gates(inputs)[0], _time_major(mask)
+        mask = None if mask is None else mask[0]
+        _, *project = (functools.partial(_times, k) for k in self._kernels())
+        h, c = self._step(gates, h, c, mask, None, None, *project)
+        return h[:, None], h, c
+
+    def _recur_fastest(self, *arguments):
+        """`_recur`, in the form that takes least time without a gradient."""
+        # Others than float32 were slower.
+        if (
+            keras.backend.backend() != "tensorflow"
+            or self.compute_dtype != "float32"
+            or self.unroll
+        ):
+            return self._recur(*arguments)
+        from keras_elmo.layers.tensorflow_recurrence import columns_if_faster
+
+        return columns_if_faster(self._recur_columns, self._recur, *arguments)
+
+    def _recur_columns(self, inputs, mask, reset, h, c):
+        """`_recur`, with states `(units, batch)`."""
+        from keras_elmo.layers.tensorflow_recurrence import scan_columns
+
+        kernel, bias = self._input_weights()
+        step = functools.partial(self._step, units_axis=0)
+        flags = [_time_major(t) for t in (mask, reset)]
+        return scan_columns(step, inputs, kernel, bias, self._kernels(), h, c, flags)
+
     def _recur(self, inputs, mask, reset, h, c):
         """Run all steps, one or more; outputs `(batch, time, output_dim)`, `h`, `c`."""
         if self.unroll or inputs.shape[1] == 1:
             return self._recur_unrolled(inputs, mask, reset, h, c)
-        # An own number of steps of zero cannot be scanned by TensorFlow, and is only
-        # known when the graph runs: one more step is taken, and its output cut off.
-        spare = inputs.shape[1] is None
-        if spare:
-            if mask is None:
-                mask = ops.ones(ops.shape(inputs)[:2], "bool")
-            inputs = ops.pad(inputs, [[0, 0], [0, 1], [0, 0]])
-            mask, reset = (_pad_time(t) for t in (mask, reset))
-        gates = self._input_gates(inputs)
-        mask, reset = (_time_major(t) for t in (mask, reset))
+        if keras.backend.backend() == "tensorflow":
+            from keras_elmo.layers.tensorflow_recurrence import scan
+        else:
+            scan = _scan
         products = [functools.partial(_times, kernel) for kernel in self._kernels()]
-
-        def step(carry, gates_t):
-            h, c, t = carry
-            mask_t, reset_t = (_at(flags, t) for flags in (mask, reset))
-            h, c = self._step(gates_t, h, c, mask_t, reset_t, *products)
-            # TensorFlow's scan wants outputs that look like the carry.
-            return (h, c, t + 1), (h, c, t)
-
-        start = (h, c, ops.zeros((), "int32"))
-        (h, c, _), (outputs, _, _) = self._scan(step, start, gates)
-        outputs = ops.transpose(outputs, (1, 0, 2))
-        return (outputs[:, :-1] if spare else outputs), h, c
+        flags = [_time_major(t) for t in (mask, reset)]
+        gates = self._input_gates(inputs)
+        outputs, h, c = scan(self._step, products, gates, h, c, flags)
+        return ops.transpose(outputs, (1, 0, 2)), h, c
 
     def _recur_unrolled(self, inputs, mask, reset, h, c):
         if inputs.shape[1] is None:
@@ -216,30 +234,38 @@ class ProjectedLSTM(keras.layers.Layer):
 
     def _input_gates(self, inputs):
         """The part of the gates that needs no state: `(time, batch, 4 * units)`."""
+        kernel, bias = self._input_weights()
+        return ops.matmul(ops.transpose(inputs, (1, 0, 2)), kernel) + bias
+
+    def _input_weights(self):
+        """Kernel, and the bias with what is added to the forget gate."""
         kernel, bias = self._cast_weights(self.kernel, self.bias)
         forget = np.repeat([0.0, 0.0, 1.0, 0.0], self.units)
-        bias = bias + ops.convert_to_tensor(forget, bias.dtype)
-        return ops.matmul(ops.transpose(inputs, (1, 0, 2)), kernel) + bias
+        return kernel, bias + ops.convert_to_tensor(forget, bias.dtype)
 
     def _cast_weights(self, *weights):
         # Before the loop: a weight that is read inside it is cast again at each step.
         return [ops.cast(w, self.compute_dtype) for w in weights]
 
-    def _step(self, gates, h, c, mask, reset, recur, project=None):
+    def _step(
+        self, gates, h, c, mask, reset, recur, project=None, units_axis=-1
+    ):  # flags `(batch,)`, the rest `(batch, units)` or `(units, batch)`
         if reset is not None:
-            keep = ops.logical_not(reset)[:, None]
+            keep = ops.expand_dims(ops.logical_not(reset), units_axis)
             h = h * ops.cast(keep, h.dtype)
             c = c * ops.cast(keep, c.dtype)
-        z = ops.cast(gates, c.dtype) + ops.cast(recur(h), c.dtype)
-        i, j, f, o = ops.split(z, 4, axis=-1)
+        z = ops.cast(gates, c.dtype)
+        if recur is not None:
+            z = z + ops.cast(recur(h), c.dtype)
+        i, j, f, o = ops.split(z, 4, axis=units_axis)
         new_c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(j)
         new_c = _clip(new_c, self.cell_clip)
         new_h = ops.cast(ops.sigmoid(o) * ops.tanh(new_c), h.dtype)
         if project is not None:
             new_h = _clip(project(new_h), self.proj_clip)
         if mask is not None:
-            new_h = ops.where(mask[:, None], new_h, h)
-            new_c = ops.where(mask[:, None], new_c, c)
+            mask = ops.expand_dims(mask, units_axis)
+            new_h, new_c = ops.where(mask, new_h, h), ops.where(mask, new_c, c)
         return new_h, new_c
 
     @property
@@ -301,9 +327,13 @@ def _time_major(flags):
     return None if flags is None else ops.transpose(ops.cast(flags, "bool"), (1, 0))
 
 
-def _pad_time(flags):
-    return None if flags is None else ops.pad(ops.cast(flags, "bool"), [[0, 0], [0, 1]])
+def _scan(step, products, gates, h, c, flags):
+    """As `scan` of `tensorflow_recurrence`."""
 
+    def body(carry, inputs):
+        gates_t, *flags_t = inputs
+        h, c = step(gates_t, *carry, *flags_t, *products)
+        return (h, c), h
 
-def _at(flags, t):
-    return None if flags is None else ops.take(flags, t, axis=0)
+    (h, c), outputs = ops.scan(body, (h, c), [gates, *flags])
+    return outputs, h, c

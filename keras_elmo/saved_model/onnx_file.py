@@ -162,33 +162,12 @@ def _convertible_loops(elmo):
     """Functions that are traced in this block have loops that tf2onnx can convert."""
     lstms = [*elmo.bilm.forward_stack.lstms, *elmo.bilm.backward_stack.lstms]
     for lstm in lstms:
-        lstm._scan = _scan
+        lstm._recur_fastest = lstm._recur
     try:
         yield
     finally:
         for lstm in lstms:
-            del lstm._scan
-
-
-def _scan(step, start, inputs):
-    """`keras.ops.scan`, but for the lists in which its loop keeps its carry.
-
-    ONNX has no lists that a loop both reads and writes.
-    """
-    steps = tf.shape(inputs)[0]
-    array = tf.TensorArray(inputs.dtype, steps, element_shape=inputs.shape[1:])
-    array = array.unstack(inputs)
-    arrays = [tf.TensorArray(x.dtype, steps, element_shape=x.shape) for x in start]
-
-    def body(t, carry, arrays):
-        carry, outputs = step(carry, array.read(t))
-        pairs = zip(arrays, outputs, strict=True)
-        return t + 1, carry, [a.write(t, tf.convert_to_tensor(x)) for a, x in pairs]
-
-    _, carry, arrays = tf.while_loop(
-        lambda t, *_: t < steps, body, (0, start, arrays), maximum_iterations=steps
-    )
-    return carry, [a.stack() for a in arrays]
+            del lstm._recur_fastest
 
 
 def _check_file(onnxruntime, beside, path, elmo, function):

@@ -1,13 +1,17 @@
-"""Gradients of one product a kernel against those of one a step."""
+"""Columns against rows in float64, and gradients of one product a kernel."""
 
 import functools
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from keras_elmo.layers.projected_lstm import ProjectedLSTM
 from keras_elmo.layers.tensorflow_recurrence import with_one_gradient
-from tests.helpers import assert_close
+from tests.helpers import assert_close, randomize
+from tests.layers import references
 
 RNG = np.random.default_rng(0)
 STEPS = tf.constant(RNG.normal(size=(5, 2, 6)), tf.float32)
@@ -67,3 +71,97 @@ def test_kernels_get_one_product_each():
     products = [op for op in graph.get_operations() if op.type == "MatMul"]
     # Two a step forwards, two backwards, and one for each kernel.
     assert len(products) == 2 * 5 + 2 * 5 + 2
+
+
+WIDTH, UNITS = 3, 5
+
+
+def lstm(**arguments):
+    layer = ProjectedLSTM(UNITS, return_state=True, **arguments)
+    layer.build((None, None, WIDTH))
+    return randomize(layer, 0.7, seed=0)
+
+
+def operations(layer, *shape, **arguments):
+    """Kinds of operations of the layer on inputs of this shape, loops included."""
+    run = tf.function(lambda x: layer(x, **arguments)[0])
+    graph = run.get_concrete_function(tf.TensorSpec(shape)).graph.as_graph_def()
+    inner = [node.op for part in graph.library.function for node in part.node_def]
+    return [node.op for node in graph.node] + inner
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(14, 18),
+    steps=st.integers(6, 11),
+    projection_dim=st.sampled_from([None, 2]),
+    clips=st.tuples(*[st.sampled_from([None, 0.3])] * 2),
+    given_state=st.booleans(),
+    masked=st.booleans(),
+    marked=st.booleans(),
+    backward=st.booleans(),
+    unknown=st.tuples(st.booleans(), st.booleans()),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_number_of_rows_and_steps_does_not_show(
+    rows,
+    steps,
+    projection_dim,
+    clips,
+    given_state,
+    masked,
+    marked,
+    backward,
+    unknown,
+    seed,
+):
+    rng = np.random.default_rng(seed)
+    layer = lstm(
+        projection_dim=projection_dim,
+        cell_clip=clips[0],
+        proj_clip=clips[1],
+        backward=backward,
+    )
+    x = rng.standard_normal((rows, steps, WIDTH)).astype("float32")
+    mask = rng.random((rows, steps)) < 0.5 if masked else None
+    reset = rng.random((rows, steps)) < 0.3 if marked else None
+    state = None
+    if given_state:
+        state = [rng.standard_normal((rows, n)) for n in (layer.output_dim, UNITS)]
+        state = [s.astype("float32") for s in state]
+    shape = [None if hidden else n for hidden, n in zip(unknown, x.shape, strict=False)]
+    run = tf.function(
+        lambda x: layer(x, mask=mask, initial_state=state, reset=reset),
+        input_signature=[tf.TensorSpec([*shape, WIDTH])],
+    )
+    expected = references.lstm(x, layer, mask, state, reset, backward)
+    assert_close(run(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_columns_are_used_where_they_pay():
+    layer = lstm(projection_dim=2)
+    loop, choice = {"While", "StatelessWhile"}, {"If", "StatelessIf"}
+    assert not choice.intersection(operations(layer, 16, 8, WIDTH))
+    assert loop.intersection(operations(layer, 16, 8, WIDTH))
+    columns = operations(layer, 16, 8, WIDTH).count("Transpose")
+    for few in [(15, 8, WIDTH), (16, 7, WIDTH)]:
+        assert operations(layer, *few).count("Transpose") < columns
+    assert choice.intersection(operations(layer, None, None, WIDTH))
+    trained = operations(layer, None, None, WIDTH, training=True)
+    assert not choice.intersection(trained)
+    layer.trainable = False
+    assert choice.intersection(operations(layer, None, None, WIDTH, training=True))
+
+
+def test_gradients_pass_through_columns():
+    layer = lstm(projection_dim=2)
+    x = tf.constant(RNG.normal(size=(17, 9, WIDTH)), tf.float32)
+
+    def gradients(training):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(layer(x, training=training)[0] ** 2)
+        return tape.gradient(loss, [x, *(v.value for v in layer.weights)])
+
+    columns, rows = tf.function(gradients)(False), gradients(True)
+    assert_close(columns, rows, rtol=1e-4, atol=1e-5)
