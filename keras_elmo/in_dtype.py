@@ -7,7 +7,9 @@ from keras_elmo.layers.initial_values import not_drawn
 
 
 def in_dtype(
-    model: ElmoLayer | keras.Model, dtype: str = "mixed_bfloat16"
+    model: ElmoLayer | keras.Model,
+    dtype: str | None = "mixed_bfloat16",
+    recurrent_dtype: str | None = None,
 ) -> ElmoLayer | keras.Model:
     """A copy of a model whose `ElmoLayer`s compute in another dtype.
 
@@ -16,19 +18,22 @@ def in_dtype(
     Args:
         model: A built `ElmoLayer`, or a functional or Sequential model.
         dtype: A Keras dtype policy. With `"mixed_bfloat16"` weights and LSTM cells stay
-            float32, and products are bfloat16.
+            float32, and products are bfloat16. None: as it is.
+        recurrent_dtype: Dtype of the weights of the recurrence alone, see
+            `ProjectedLSTM`; with `"bfloat16"` a single sentence takes less time, and
+            these weights half the memory. None: as it is.
 
     >>> in_dtype(elmo).compute_dtype, elmo.compute_dtype
     ('bfloat16', 'float32')
     """
     with not_drawn():
         if isinstance(model, ElmoLayer):
-            copy = _elmo_in(model, dtype)
+            copy = _elmo_in(model, dtype, recurrent_dtype)
             copy.build(None)
         else:
             copy = keras.models.clone_model(
                 model,
-                clone_function=lambda layer: _copy(layer, dtype),
+                clone_function=lambda layer: _copy(layer, dtype, recurrent_dtype),
                 recursive=True,
             )
     for variable, original in zip(copy.variables, model.variables, strict=True):
@@ -36,14 +41,18 @@ def in_dtype(
     return copy
 
 
-def _copy(layer, dtype):
+def _copy(layer, *dtypes):
     if isinstance(layer, ElmoLayer):
-        return _elmo_in(layer, dtype)
+        return _elmo_in(layer, *dtypes)
     return layer.__class__.from_config(layer.get_config())
 
 
-def _elmo_in(elmo, dtype):
+def _elmo_in(elmo, dtype, recurrent_dtype):
     config = elmo.get_config()
-    for part in (config, config["token_encoder"]["config"], config["bilm"]["config"]):
-        part["dtype"] = dtype
+    encoder, bilm = (config[name]["config"] for name in ("token_encoder", "bilm"))
+    if dtype is not None:
+        for part in (config, encoder, bilm):
+            part["dtype"] = dtype
+    if recurrent_dtype is not None:
+        bilm["recurrent_dtype"] = recurrent_dtype
     return ElmoLayer.from_config(config)

@@ -61,3 +61,30 @@ def test_an_export_in_bfloat16_answers_in_float32(tmp_path):
         tf.float32
     }
     assert_close(found["elmo"], elmo(WORDS[:1]), 0, atol=0.03)
+
+
+def test_recurrent_weights_alone_may_be_bfloat16(tmp_path):
+    elmo = load_golden("tiny")
+    copy = in_dtype(elmo, None, "bfloat16")
+    for one, other in zip(elmo.variables, copy.variables, strict=True):
+        recurrent = one.path.endswith(("recurrent_kernel", "projection_kernel"))
+        assert other.dtype == ("bfloat16" if recurrent else "float32")
+    assert copy.compute_dtype == "float32"
+    for rows in (WORDS, WORDS[:1]):
+        assert copy(rows).dtype == "float32"
+        assert_close(copy(rows), elmo(rows), 0, atol=0.03)
+    keras_elmo.save_ai2(copy, tmp_path)
+    again = keras_elmo.load_ai2(tmp_path / "options.json", tmp_path / "lm_weights.hdf5")
+    assert_close(again(WORDS), copy(WORDS), 0, atol=1e-5)
+    assert_close(in_dtype(copy, None, "float32")(WORDS), copy(WORDS), 0, atol=1e-5)
+
+
+def test_a_tagger_with_bfloat16_recurrent_weights_is_exported(tmp_path):
+    words = keras.Input((None,), dtype="string", name="words")
+    tags = keras.layers.Dense(2, name="tags")(load_golden("tiny")(words))
+    model = in_dtype(keras.Model(words, tags), None, "bfloat16")
+    folder = keras_elmo.export_saved_model(model, tmp_path / "tagger")
+    default = tf.saved_model.load(folder).signatures["serving_default"]
+    for row in (["It works"], ["the cat sat"]):
+        found = default(tf.constant(row))["tags"]
+        assert_close(found, model(tf.constant([row[0].split()])), 0, atol=1e-5)

@@ -31,6 +31,7 @@ class BiLM(keras.layers.Layer):
         unroll: bool. See `ProjectedLSTM`.
         dropout: float. See `LSTMStack`. AI2 trained with 0.1.
         seed: int or None. Decides what is dropped.
+        recurrent_dtype: str or None. See `ProjectedLSTM`.
 
     Call arguments:
         inputs: Float tensor of shape `(batch, time, P)`: vectors of any token
@@ -71,6 +72,7 @@ class BiLM(keras.layers.Layer):
         unroll: bool = False,
         dropout: float = 0.0,
         seed: int | None = None,
+        recurrent_dtype: str | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -86,6 +88,7 @@ class BiLM(keras.layers.Layer):
         self.unroll = unroll
         self.dropout = dropout
         self.seed = seed
+        self.recurrent_dtype = recurrent_dtype
         self.forward_stack, self.backward_stack = (
             LSTMStack(
                 units,
@@ -97,6 +100,7 @@ class BiLM(keras.layers.Layer):
                 unroll,
                 dropout,
                 None if seed is None else seed + number,
+                recurrent_dtype,
                 **shared,
                 name=name,
             )
@@ -193,4 +197,5 @@ class BiLM(keras.layers.Layer):
             "unroll": self.unroll,
             "dropout": self.dropout,
             "seed": self.seed,
+            "recurrent_dtype": self.recurrent_dtype,
         }

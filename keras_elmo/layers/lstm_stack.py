@@ -28,6 +28,7 @@ class LSTMStack(keras.layers.Layer):
             which are dropped in training. What is dropped is missing in the skip
             connection too, as in bilm-tf; nothing is dropped in the recurrence.
         seed: int or None. Decides what is dropped.
+        recurrent_dtype: str or None. See `ProjectedLSTM`.
 
     Call arguments:
         inputs: Float tensor of shape `(batch, time, input_dim)`, read left to right.
@@ -64,6 +65,7 @@ class LSTMStack(keras.layers.Layer):
         unroll: bool = False,
         dropout: float = 0.0,
         seed: int | None = None,
+        recurrent_dtype: str | None = None,
         **kwargs,
     ):
         if num_layers < 1:
@@ -86,6 +88,7 @@ class LSTMStack(keras.layers.Layer):
         self.unroll = unroll
         self.dropout = dropout
         self.seed = seed
+        self.recurrent_dtype = recurrent_dtype
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
         self.lstms = [
             ProjectedLSTM(
@@ -95,6 +98,7 @@ class LSTMStack(keras.layers.Layer):
                 proj_clip,
                 return_state=True,
                 unroll=unroll,
+                recurrent_dtype=recurrent_dtype,
                 **shared,
                 name=f"lstm_{i}",
             )
@@ -175,4 +179,5 @@ class LSTMStack(keras.layers.Layer):
             "unroll": self.unroll,
             "dropout": self.dropout,
             "seed": self.seed,
+            "recurrent_dtype": self.recurrent_dtype,
         }

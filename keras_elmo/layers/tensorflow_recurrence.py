@@ -15,25 +15,38 @@ import tensorflow as tf
 _LEAST_ROWS, _LEAST_STEPS = 16, 8
 
 
-def columns_if_faster(columns, rows, inputs, *others):
+def by_rows_or_columns(rows, columns, inputs, *others):
     """`columns(inputs, *others)`, or `rows` of them if there are few rows or steps.
 
     Args:
-        columns, rows: Functions with the same results.
+        rows, columns: Functions with the same results.
         inputs: `(batch, time, n)`.
     """
-    columns, rows = (functools.partial(f, inputs, *others) for f in (columns, rows))
+    return _by_size(rows, columns, (_LEAST_ROWS, _LEAST_STEPS), inputs, *others)
+
+
+def by_single_row_or_more(single, more, inputs, *others):
+    """`single(inputs, *others)`, or `more` of them unless there is one row.
+
+    Args:
+        single, more: Functions with results of the same form.
+        inputs: `(batch, time, n)`.
+    """
+    return _by_size(single, more, (2, 0), inputs, *others)
+
+
+def _by_size(few, many, least, inputs, *others):
+    few, many = (functools.partial(f, inputs, *others) for f in (few, many))
     enough = [
-        None if size is None else size >= least
-        for size, least in zip(inputs.shape, (_LEAST_ROWS, _LEAST_STEPS), strict=False)
+        None if size is None else size >= bound
+        for size, bound in zip(inputs.shape, least, strict=False)
     ]
     if False in enough:
-        return rows()
+        return few()
     if None not in enough:
-        return columns()
+        return many()
     batch, steps, _ = tf.unstack(tf.shape(inputs))
-    many = tf.logical_and(batch >= _LEAST_ROWS, steps >= _LEAST_STEPS)
-    return tf.cond(many, columns, rows)
+    return tf.cond(tf.logical_and(batch >= least[0], steps >= least[1]), many, few)
 
 
 def scan(step, products, gates, h, c, flags):

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_elmo.pretraining.backend import steps
 from keras_elmo.pretraining.language_model import LanguageModel
 from keras_elmo.pretraining.windows import row_windows, text_windows
 
@@ -39,6 +38,8 @@ def perplexities(
             each row reads `1 / batch` of the text from its start to its end, and a
             sentence starts from the state that the one before left. Order and `batch`
             then matter, and all sentences are held in memory.
+        states: With `carry_state`, the states from which the rows start, in the form
+            of `LanguageModel.get_initial_state`. None: zero.
         progress: Called with the number of tokens done so far.
 
     Returns:
@@ -63,7 +64,7 @@ def perplexities(
         if states is not None:
             _check_rows(states, len(texts))
         windows = row_windows(texts, model.reader, unroll)
-        forward = steps().compiled_forward(model, True)
+        forward = model.compiled_running_forward
     else:
         windows = text_windows(sentences, model.reader, batch, unroll)
         forward = model.compiled_forward
@@ -111,7 +112,7 @@ def perplexity_like_bilm(
 
     # Which row takes a sentence depends on where the others are: one position a time.
     windows = text_windows(counted(), model.reader, batch, 1, drop_unfinished=True)
-    forward = steps().compiled_forward(model, True)
+    forward = model.compiled_running_forward
     total, tokens, unknown = _totals(model, windows, forward, progress)
     if not tokens:
         raise ValueError(

@@ -178,6 +178,11 @@ class LanguageModel(keras.layers.Layer):
         """`compiled_forward` of this backend for sentences that start from zero."""
         return steps().compiled_forward(self, carry_over_sentences=False)
 
+    @functools.cached_property
+    def compiled_running_forward(self):
+        """`compiled_forward` of this backend for running text, the state carried on."""
+        return steps().compiled_forward(self, carry_over_sentences=True)
+
     def score(self, sentences: Iterable[Sequence[str]]) -> list:
         """How likely each word of sentences is, from its left and from its right.
 

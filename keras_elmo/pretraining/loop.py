@@ -13,7 +13,7 @@ from keras_elmo.ai2.weights import assign_entries
 from keras_elmo.errors import FormatError
 from keras_elmo.pretraining.backend import steps as backend_steps
 from keras_elmo.pretraining.checkpoint import write_checkpoint
-from keras_elmo.pretraining.evaluate import perplexities
+from keras_elmo.pretraining.evaluate import BATCH, perplexities
 from keras_elmo.pretraining.model_files import (
     language_model_entries,
     new_language_model,
@@ -30,6 +30,7 @@ from keras_elmo.text.vocabulary import Vocabulary
 
 REPORT_EVERY = 20  # steps
 TENSORBOARD = "tensorboard"
+_SENTENCES_A_ROW = 16  # of a validation on running text, at least
 
 
 class TrainingLoop:
@@ -172,12 +173,20 @@ class TrainingLoop:
         self.steps_here += 1
         self.seconds_here += time.perf_counter() - started
 
+    def _validate(self):
+        if not self.settings.carry_over_sentences:
+            return perplexities(self.model, self.validation)
+        # From zero, a model that has always had a state to go on from is lost: few rows
+        # start there.
+        rows = min(BATCH, max(1, len(self.validation) // _SENTENCES_A_ROW))
+        return perplexities(self.model, self.validation, batch=rows, carry_state=True)
+
     def _report(self):
         """Log where the run stands, after a validation where one is due."""
         progress = self._progress()
         self.losses = []
         if self._due(self.settings.validate_every):
-            progress.heldout = perplexities(self.model, self.validation)
+            progress.heldout = self._validate()
             found = progress.heldout["geometric_mean"]
             if not math.isfinite(found):
                 raise FloatingPointError(

@@ -92,10 +92,11 @@ def _check_arguments(elmo, opset):
         )
     if not elmo.built:
         raise ValueError("export_onnx: expected a built layer, with weights.")
-    if elmo.compute_dtype != "float32":
-        raise ValueError(
-            f"export_onnx: expected a float32 layer, received {elmo.compute_dtype}."
-        )
+    for dtype in (elmo.compute_dtype, elmo.bilm.recurrent_dtype or "float32"):
+        if dtype != "float32":
+            raise ValueError(
+                f"export_onnx: expected a float32 layer, received {dtype}."
+            )
     if opset not in OPSETS:
         raise ValueError(
             f"export_onnx: expected opset from {OPSETS[0]} to {OPSETS[-1]}, "

@@ -8,6 +8,7 @@ PEERS = {BILM: {"program": "bilm"}, SIMPLE_ELMO: {"program": "simple_elmo"}}
 MINILM = "all-MiniLM-L6-v2"  # an encoder of another kind, for the scale
 SENTENCES, WORDS = 2000, 20
 FLOAT32, BFLOAT16 = "keras_elmo, float32", "keras_elmo, bfloat16 products"
+RECURRENT = "keras_elmo, bfloat16 recurrent weights"
 CACHE = "keras_elmo, float32, token cache"
 CACHED = "50,000 words"  # stands for the file of the commonest words
 _FILE_ORDER, _SORTED = "in file order", "sorted by length"
@@ -34,16 +35,17 @@ class Work:
     targets: dict[str, float]
 
 
-def _ours(dtype, batch_tokens, cache=None):
+def _ours(dtype, batch_tokens, cache=None, recurrent_dtype=None):
     return {
         "program": "keras_elmo",
         "dtype": dtype,
+        "recurrent_dtype": recurrent_dtype,
         "batch_tokens": batch_tokens,
         "cache": cache,
     }
 
 
-def _rows(model, batch, limit, float32, bfloat16=None):
+def _rows(model, batch, limit, float32, bfloat16=None, recurrent=None):
     """Rows of exactly 20 consecutive words."""
     tokens, peers = batch * WORDS, list(PEERS)
     ways = PEERS | {FLOAT32: _ours("float32", tokens)}
@@ -51,6 +53,10 @@ def _rows(model, batch, limit, float32, bfloat16=None):
     if bfloat16 is not None:
         ways = ways | {BFLOAT16: _ours("mixed_bfloat16", tokens)}
         targets[BFLOAT16] = bfloat16
+    if recurrent is not None:
+        ours = _ours("float32", tokens, recurrent_dtype="bfloat16")
+        ways = ways | {RECURRENT: ours}
+        targets[RECURRENT] = recurrent
     rows = {"words": WORDS, "limit": limit, "batch": batch}
     return Work(model, rows, ways, peers, [peers], targets)
 
@@ -86,7 +92,7 @@ WORKS = {
     "original, 128 x 20": _rows("original", 128, 2560, 1.8, 3.5),
     "small, 32 x 20": _rows("small", 32, 5120, 2.0, 2.5),
     "small, 128 x 20": _rows("small", 128, 5120, 2.5, 3.5),
-    "original, 1 x 20": _rows("original", 1, 60, 1.7, 2.5),
+    "original, 1 x 20": _rows("original", 1, 400, 1.7, recurrent=2.5),
     "small, 1 x 20": _rows("small", 1, 400, 1.4),
     "original, sentences": _sentences("original", 6.0, 11.0),
     "small, sentences": _cached_sentences("small", 1.5),

@@ -5,9 +5,9 @@
 Runs under the program's own interpreter (bilm: CPython 3.7 with TensorFlow 1.15).
 SPEC.json: `text`, a file; `words`, of a row, 0 for sentences as they come; `limit`, of
 words or of sentences; `batch`, rows at a time; `sort`, whether rows are sorted by
-length; `options` and `weights`, AI2's files; for keras_elmo alone `dtype`, `cache`, a
-file of words whose token vectors are looked up, or null, and `batch_tokens`, which is
-instead of `batch`.
+length; `options` and `weights`, AI2's files; for keras_elmo alone `dtype`,
+`recurrent_dtype` or null, `cache`, a file of words whose token vectors are looked up,
+or null, and `batch_tokens`, which is instead of `batch`.
 
 After a few batches to warm up comes a JSON line with `tokens`, the words of the whole
 text; `checksum`, the sum of the absolute values of all layers at the words of the very
@@ -57,9 +57,12 @@ def keras_elmo_pass(spec):
     compute_directions_at_once()  # as `keras-elmo embed` does
     import keras_elmo
     from keras_elmo.embedding import SentenceEmbedder
+    from keras_elmo.in_dtype import in_dtype
 
     yield memory_mib()
     elmo = keras_elmo.load_ai2(spec["options"], spec["weights"], dtype=spec["dtype"])
+    if spec["recurrent_dtype"]:
+        elmo = in_dtype(elmo, None, spec["recurrent_dtype"])
     if spec["cache"]:
         with open(spec["cache"], encoding="utf-8") as file:
             elmo.cache_tokens(file.read().split())

@@ -125,6 +125,7 @@ def test_a_layer_is_written_as_onnx(command, tmp_path):
         ["--batch-sizes", 0, 1],
         ["--token-cache", "x"],
         ["--dtype", "bfloat16"],
+        ["--recurrent-dtype", "bfloat16"],
     ],
 )
 def test_an_option_of_the_other_format_is_one_line(command, tmp_path, option):

@@ -165,3 +165,30 @@ def test_gradients_pass_through_columns():
 
     columns, rows = tf.function(gradients)(False), gradients(True)
     assert_close(columns, rows, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [None, 1, 2, 20])
+def test_recurrent_weights_in_bfloat16_are_those_rounded(rows):
+    layer = lstm(projection_dim=2, recurrent_dtype="bfloat16")
+    dtypes = {weight.name: weight.dtype for weight in layer.weights}
+    assert dtypes == {
+        "kernel": "float32",
+        "recurrent_kernel": "bfloat16",
+        "bias": "float32",
+        "projection_kernel": "bfloat16",
+    }
+    x = RNG.normal(size=(rows or 1, 9, WIDTH)).astype("float32")
+    run = tf.function(layer, input_signature=[tf.TensorSpec([rows, None, WIDTH])])
+    exact = rows in (2, 20)  # more rows than one are multiplied in float32
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if exact else {"rtol": 0, "atol": 0.02}
+    # Of the layer's weights, which are those that it has rounded.
+    assert_close(run(x), references.lstm(x, layer), **tolerance)
+
+
+def test_a_single_row_is_multiplied_in_the_recurrent_dtype():
+    layer = lstm(projection_dim=2, recurrent_dtype="bfloat16")
+    x = RNG.normal(size=(1, 9, WIDTH)).astype("float32")
+    single, twice = layer(x)[0], layer(np.repeat(x, 2, axis=0))[0][:1]
+    assert 1e-5 < np.abs(single - twice).max() < 0.02
+    y = layer(x, training=True)[0]
+    assert_close(y, twice, rtol=1e-5, atol=1e-6)

@@ -127,6 +127,18 @@ def test_half_precision_the_full_softmax_and_a_schedule_run(tmp_path):
     assert load_language_model(tmp_path / "run").encoder.compute_dtype == "float32"
 
 
+def test_a_run_that_carries_its_state_is_validated_on_running_text(tmp_path):
+    changes = {"steps": 30, "heldout_sentences": 8, "optimizer": "adam"}
+    changes |= {"learning_rate": 0.02, "carry_over_sentences": True}
+    *_, report = small_runs.train(tmp_path / "run", **changes)
+    model = load_language_model(tmp_path / "run")
+    words = small_models.sentences("test.txt")
+    running = perplexities(model, words, batch=1, carry_state=True)
+    assert report.heldout == pytest.approx(running, rel=1e-5)
+    apart = perplexities(model, words)
+    assert abs(report.heldout["forward"] / apart["forward"] - 1) > 1e-3
+
+
 def test_nothing_is_done_before_the_run_is_iterated_over(tmp_path):
     small_runs.start(tmp_path / "run")
     assert not (tmp_path / "run").exists()
