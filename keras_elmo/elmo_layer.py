@@ -14,11 +14,11 @@ from keras_elmo.layers.scalar_mix import ScalarMix
 from keras_elmo.layers.state_rows import StateRows
 from keras_elmo.presets.catalog import preset_directory
 from keras_elmo.presets.files import ARGUMENTS, read_preset, write_preset_file
-from keras_elmo.text.boundaries import add_boundaries
 from keras_elmo.text.characters import DEFAULT_MAX_CHARS, SENTENCE_WORDS
 from keras_elmo.text.string_arrays import explain_string_arrays
 from keras_elmo.text.token_cache import TokenCache
 from keras_elmo.text.word_reader import WordReader, check_form
+from keras_elmo.word_layers import WordLayers, without_boundaries
 
 _CACHED_AT_A_TIME = 512  # words
 
@@ -153,6 +153,7 @@ class ElmoLayer(keras.layers.Layer):
         cnn = getattr(token_encoder, "char_cnn", None)
         spare = None if cnn is None else cnn.widest
         self.reader = WordReader(vocabulary, max_chars_per_token, spare)
+        self.word_layers = WordLayers(self.reader, token_encoder, bilm)
         self._state = None
         self.supports_masking = True
         if keras.backend.backend() == "tensorflow":
@@ -246,93 +247,14 @@ class ElmoLayer(keras.layers.Layer):
             layers, _ = without_boundaries(layers, words)
         return layers
 
-    def layers_from_zero(self, reading):
-        """Every layer of the biLM at the words, each sentence from the zero state.
-
-        A stateful layer's own state neither enters nor changes.
-
-        Args:
-            reading: What `reader.read` returns.
-
-        Returns:
-            Pair of `(batch, L + 1, time, 2 * P)`, zero at padding, and of bool
-            `(batch, time)`, True at words.
-        """
-        tokens, start = self.tokens_and_start(reading)
-        mask = _steps(tokens) < reading.lengths[:, None]
-        rows = ops.shape(tokens)[0]
-        start = keras.tree.map_structure(
-            lambda state: ops.broadcast_to(state, (rows, state.shape[1])), start
-        )
-        return self.bilm(tokens, mask=mask, initial_state=start), mask
-
-    def tokens_and_start(self, reading):
-        """Token vectors of the words, and the states from which sentences start.
-
-        What a direction reads first is the same word in each sentence, and what comes
-        behind its last word nobody asks for, so that no sentence needs a step of its
-        own at its boundaries.
-
-        Args:
-            reading: What `reader.read` returns.
-
-        Returns:
-            `(batch, time, P)`, and states of one row in the form of `BiLM`'s: the
-            forward one behind `<S>`, the backward one behind `</S>`.
-        """
-        vectors = self._encode(reading)
-        _, states = self.bilm(vectors[:2][:, None], return_state=True)
-        start = [
-            keras.tree.map_structure(lambda s, row=row: s[row : row + 1], state)
-            for row, state in enumerate(states)
-        ]
-        return ops.take(vectors, reading.places, axis=0), start
-
-    def layers_from_state(self, reading, initial_state=None):
-        """Every layer of the biLM, at the boundaries too, from any state.
-
-        Args:
-            reading: What `reader.read` returns.
-            initial_state: As of `BiLM`; zeros where None.
-
-        Returns:
-            `(batch, L + 1, time + 2, 2 * P)`; which of its steps are real, and which
-            are words, bool `(batch, time + 2)`; and the final state in the form of
-            `initial_state`.
-        """
-        places = add_boundaries(reading.places, reading.lengths, 0, 1)
-        tokens = ops.take(self._encode(reading), places, axis=0)
-        step, lengths = _steps(tokens), reading.lengths[:, None]
-        mask = step < lengths + 2
-        words = ops.logical_and(step > 0, step < lengths + 1)
-        layers, state = self.bilm(
-            tokens, mask=mask, initial_state=initial_state, return_state=True
-        )
-        return layers, mask, words, state
-
-    def _encode(self, reading):
-        """The vector of each distinct word."""
-        spelled = self.token_encoder(reading.ids[None])[0]
-        if reading.cached is None:
-            return spelled
-        known = reading.cached >= 0
-        order = ops.cumsum(ops.cast(ops.logical_not(known), "int32")) - 1
-        rows = ops.maximum(reading.cached, 0)
-        cached = ops.take(self.reader.cache.vectors, rows, axis=0)
-        return ops.where(
-            known[:, None],
-            ops.cast(cached, spelled.dtype),
-            ops.take(spelled, ops.maximum(order, 0), axis=0),
-        )
-
     def _run(self, reading):
         """Layers, which of their steps are real, and which are words."""
         if self.stateful:
             layers, mask, words = self._run_from_state(reading)
         elif self.keep_sentence_boundaries:
-            layers, mask, words, _ = self.layers_from_state(reading)
+            layers, mask, words, _ = self.word_layers.from_state(reading)
         else:
-            layers, mask = self.layers_from_zero(reading)
+            layers, mask = self.word_layers.from_zero(reading)
             words = mask
         if not self.fine_tune:
             layers = ops.stop_gradient(layers)
@@ -345,7 +267,7 @@ class ElmoLayer(keras.layers.Layer):
                 "ElmoLayer: expected a batch of at most max_batch_size, "
                 f"{self.max_batch_size}, with stateful=True, received {batch}."
             )
-        layers, mask, words, state = self.layers_from_state(
+        layers, mask, words, state = self.word_layers.from_state(
             reading, self._state.first(batch)
         )
         self._state.keep(state, batch)
@@ -412,7 +334,8 @@ class ElmoLayer(keras.layers.Layer):
             row = np.array([[words[i] for i in part]], object)
             lengths = ops.convert_to_tensor([len(part)])
             reading = self.reader.read(ops.convert_to_tensor(row), lengths)
-            found = ops.take(self._encode(reading), reading.places[0], axis=0)
+            found = self.word_layers.encode(reading)
+            found = ops.take(found, reading.places[0], axis=0)
             vectors[part] = ops.convert_to_numpy(ops.cast(found, "float32"))
         return vectors
 
@@ -558,21 +481,6 @@ class ElmoLayer(keras.layers.Layer):
             self.max_chars_per_token,
             dtype,
         )
-
-
-def _steps(tokens):
-    return ops.arange(ops.shape(tokens)[1], dtype="int32")[None]
-
-
-def without_boundaries(layers, words):
-    """Layers of the words alone, zero at padding; and which of them are words.
-
-    Args:
-        layers, words: As of `ElmoLayer.layers_from_state`.
-    """
-    words = words[:, 1:-1]
-    real = ops.cast(words, layers.dtype)[:, None, :, None]
-    return layers[:, :, 1:-1] * real, words
 
 
 def _check_arguments(

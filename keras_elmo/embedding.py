@@ -133,20 +133,19 @@ class SentenceEmbedder:
     def _compile(self):
         import tensorflow as tf
 
-        elmo = self.elmo
+        read, word_layers = self.elmo.reader.read, self.elmo.word_layers
         rows = tf.TensorSpec((None, None), tf.string)
 
         def batch(words, lengths):
             # Sorted by length, sentences may not see a state of those before.
-            reading = elmo.reader.read(words, lengths)
-            return self._chosen(*elmo.layers_from_zero(reading))
+            return self._chosen(*word_layers.from_zero(read(words, lengths)))
 
         def start():
-            return elmo.tokens_and_start(elmo.reader.read(tf.constant([[""]])))[1]
+            return word_layers.tokens_and_start(read(tf.constant([[""]])))[1]
 
         def window(stack, words, state):
             length = tf.shape(words)[1:]  # "" is a word too
-            tokens, _ = elmo.tokens_and_start(elmo.reader.read(words, length))
+            tokens, _ = word_layers.tokens_and_start(read(words, length))
             layers, state = stack(tokens, initial_state=state)
             return tf.concat([tokens, *layers], axis=0), state
 
@@ -156,7 +155,7 @@ class SentenceEmbedder:
         # The last window of a sentence may have any length.
         words = tf.TensorSpec((1, None), tf.string)
         self._windows = []
-        for stack in (elmo.bilm.forward_stack, elmo.bilm.backward_stack):
+        for stack in (self.elmo.bilm.forward_stack, self.elmo.bilm.backward_stack):
             state = keras.tree.map_structure(
                 lambda zeros: tf.TensorSpec(zeros.shape, zeros.dtype),
                 stack.get_initial_state(1),

@@ -20,8 +20,10 @@ def in_dtype(
         dtype: A Keras dtype policy. With `"mixed_bfloat16"` weights and LSTM cells stay
             float32, and products are bfloat16. None: as it is.
         recurrent_dtype: Dtype of the weights of the recurrence alone, see
-            `ProjectedLSTM`; with `"bfloat16"` a single sentence takes less time, and
-            these weights half the memory. None: as it is.
+            `ProjectedLSTM`. With `"bfloat16"` a sentence that is alone in its batch
+            takes less time, and its vectors differ from those that it has in company,
+            whose products are float32. AI2's files and presets do not keep it. None: as
+            it is.
 
     >>> in_dtype(elmo).compute_dtype, elmo.compute_dtype
     ('bfloat16', 'float32')

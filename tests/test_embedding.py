@@ -36,7 +36,7 @@ def small_batches(elmo):
 def with_boundaries(elmo, words):
     """All layers of one sentence, with a step at each boundary."""
     reading = elmo.reader.read(tf.constant([words]), tf.constant([len(words)]))
-    return elmo.layers_from_state(reading)[0][0, :, 1:-1]
+    return elmo.word_layers.from_state(reading)[0][0, :, 1:-1]
 
 
 @settings(max_examples=20, deadline=None)

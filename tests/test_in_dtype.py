@@ -73,10 +73,20 @@ def test_recurrent_weights_alone_may_be_bfloat16(tmp_path):
     for rows in (WORDS, WORDS[:1]):
         assert copy(rows).dtype == "float32"
         assert_close(copy(rows), elmo(rows), 0, atol=0.03)
-    keras_elmo.save_ai2(copy, tmp_path)
-    again = keras_elmo.load_ai2(tmp_path / "options.json", tmp_path / "lm_weights.hdf5")
-    assert_close(again(WORDS), copy(WORDS), 0, atol=1e-5)
     assert_close(in_dtype(copy, None, "float32")(WORDS), copy(WORDS), 0, atol=1e-5)
+
+
+def test_bfloat16_recurrent_weights_are_saved_as_such_by_keras_alone(tmp_path):
+    copy = in_dtype(load_golden("tiny"), None, "bfloat16")
+    words = keras.Input((None,), dtype="string", name="words")
+    keras.Model(words, copy(words)).save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    assert {variable.dtype for variable in again.variables} == {"float32", "bfloat16"}
+    assert_close(again(tf.constant(WORDS)), copy(WORDS), 0, 0)
+    copy.save_to_preset(tmp_path / "preset")
+    again = keras_elmo.ElmoLayer.from_preset(tmp_path / "preset")
+    assert {variable.dtype for variable in again.variables} == {"float32"}
+    assert_close(again(WORDS), copy(WORDS), 0, atol=1e-5)
 
 
 def test_a_tagger_with_bfloat16_recurrent_weights_is_exported(tmp_path):

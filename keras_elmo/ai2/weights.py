@@ -45,6 +45,8 @@ def assign_rows(variable: keras.Variable, row: int, array: np.ndarray):
         # Where several devices train, each has a copy.
         for copy in getattr(variable.value, "values", [variable.value]):
             copy[row : row + len(array)].assign(array)
+            # From now on each reading would copy all of it otherwise.
+            copy.read_value_no_copy()
     else:
         start = [row] + [0] * (len(array.shape) - 1)
         variable.assign(keras.ops.slice_update(variable.value, start, array))

@@ -81,8 +81,9 @@ def add_parser(subparsers):
     parser.add_argument(
         "--recurrent-dtype",
         choices=["float32", "bfloat16"],
-        help="of the recurrent weights alone; with bfloat16 a request of one sentence, "
-        "which waits for them to be read, is answered sooner (the model's)",
+        help="of the recurrent weights alone; with bfloat16 a sentence alone is "
+        "answered sooner, with a little less precision than in a batch, which takes "
+        "longer (the model's)",
     )
     parser.add_argument(
         "--token-cache",

@@ -41,7 +41,7 @@ class BiLM(keras.layers.Layer):
             of shapes `(batch, P)` and `(batch, units)`. Zeros where None. The
             backward state enters at each row's last token.
         return_state: bool or None. Overrides the argument of the constructor.
-        training: bool. Whether dropout acts.
+        training: bool. Whether dropout acts; see `ProjectedLSTM` too.
 
     Returns:
         Float tensor `(batch, num_layers + 1, time, 2 * P)`; with `return_state` the

@@ -34,7 +34,7 @@ class LSTMStack(keras.layers.Layer):
         inputs: Float tensor of shape `(batch, time, input_dim)`, read left to right.
         mask, reset: See `ProjectedLSTM`.
         initial_state: A list of `[h, c]`, one a layer; zeros where None.
-        training: bool. Whether dropout acts.
+        training: bool. Whether dropout acts; see `ProjectedLSTM` too.
 
     Returns:
         Pair of the list of outputs, lowest layer first, each of shape

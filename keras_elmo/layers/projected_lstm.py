@@ -8,6 +8,8 @@ from keras import ops
 
 from keras_elmo.layers.initial_values import drawn
 
+RECURRENT_DTYPES = (None, "float32", "bfloat16")
+
 
 @keras.saving.register_keras_serializable(package="keras_elmo")
 class ProjectedLSTM(keras.layers.Layer):
@@ -37,11 +39,12 @@ class ProjectedLSTM(keras.layers.Layer):
         return_state: bool. Return the final state too.
         unroll: bool. Write the loop out instead of scanning. Faster in training on
             windows of fixed length; needs a static time axis.
-        recurrent_dtype: str or None. Dtype in which the weights of the recurrence are
-            kept, for a layer that no longer trains. A single row waits for them to be
-            read, so that with `"bfloat16"` it takes less time on TensorFlow: it is
-            multiplied in that dtype, with 8 bits of precision, more rows in the
-            layer's own. None: that of the other weights.
+        recurrent_dtype: `"float32"`, `"bfloat16"` or None, that of the other weights.
+            Dtype in which the weights of the recurrence are kept. A single row waits
+            for them to be read, so that on TensorFlow, not unrolled, it takes less time
+            with `"bfloat16"`: it is multiplied in that dtype, whose precision is 8
+            bits. More rows are multiplied in the layer's own dtype by the same rounded
+            weights, which are converted in each call. Such a layer does not train.
 
     Call arguments:
         inputs: Float tensor of shape `(batch, time, input_dim)`.
@@ -53,14 +56,17 @@ class ProjectedLSTM(keras.layers.Layer):
             zero before the step, for rows in which several sequences follow one
             another. The step is the one taken first, so in a backward layer a
             sequence is marked at its end.
+        training: bool. Whether a gradient is going to be taken. In TensorFlow it can
+            be without too, and takes longer.
 
     Returns:
         Outputs `(batch, time, output_dim)`; with `return_state` the pair of outputs
         and `[h, c]`. The cell state `c` is never in half precision.
 
     Raises:
-        ValueError: Sizes or clips that are not positive, inputs not of rank 3,
-            `unroll` with an unknown number of steps.
+        ValueError: Sizes or clips that are not positive, another `recurrent_dtype`,
+            inputs not of rank 3, `unroll` with an unknown number of steps, training
+            with `recurrent_dtype="bfloat16"`.
 
     Example:
 
@@ -95,6 +101,11 @@ class ProjectedLSTM(keras.layers.Layer):
                 raise ValueError(
                     f"ProjectedLSTM: expected {name} > 0, received {value}."
                 )
+        if recurrent_dtype not in RECURRENT_DTYPES:
+            raise ValueError(
+                f"ProjectedLSTM: expected recurrent_dtype in {RECURRENT_DTYPES}, "
+                f"received {recurrent_dtype!r}."
+            )
         super().__init__(**kwargs)
         # Keras would round a given cell state to half precision on entry.
         self.autocast = False
@@ -146,20 +157,28 @@ class ProjectedLSTM(keras.layers.Layer):
         if self.backward:
             inputs, mask, reset = (_flip_time(t) for t in (inputs, mask, reset))
         inputs = ops.cast(inputs, self.compute_dtype)
-        first = initial_state is None
-        if first:
+        from_zero = initial_state is None
+        if from_zero:
             initial_state = self.get_initial_state(ops.shape(inputs)[0])
         h, c = initial_state
         h = ops.cast(h, self.compute_dtype)
         c = ops.cast(c, self._state_dtype)
+        # What trains is most of what a gradient is asked of.
+        trains = training and self.trainable
+        if trains and self.recurrent_dtype == "bfloat16":
+            raise ValueError(
+                "ProjectedLSTM: expected a layer that does not train, for its "
+                "recurrent_dtype is bfloat16, whose precision updates would be lost "
+                "in; received training=True and trainable=True."
+            )
         if inputs.shape[1] == 0:
             outputs = ops.zeros((ops.shape(inputs)[0], 0, self.output_dim), h.dtype)
-        elif inputs.shape[1] == 1 and first:
+        elif trains:
+            outputs, h, c = self._recur(inputs, mask, reset, h, c)
+        elif from_zero and inputs.shape[1] == 1:
             outputs, h, c = self._first_step(inputs, mask, h, c)
         else:
-            # A gradient is only wanted of what trains.
-            recur = self._recur if training and self.trainable else self._recur_fastest
-            outputs, h, c = recur(inputs, mask, reset, h, c)
+            outputs, h, c = self._recur_fastest(inputs, mask, reset, h, c)
         if mask is not None:
             outputs = outputs * ops.cast(mask, outputs.dtype)[:, :, None]
         if self.backward:
@@ -170,8 +189,11 @@ class ProjectedLSTM(keras.layers.Layer):
         """`_recur` of one step from zero, of which the recurrent product is zero."""
         gates, mask = self._input_gates(inputs)[0], _time_major(mask)
         mask = None if mask is None else mask[0]
-        _, *project = (functools.partial(_times, k) for k in self._kernels())
-        h, c = self._step(gates, h, c, mask, None, None, *project)
+        project = None
+        if self.projection_kernel is not None:
+            kernel = ops.cast(self.projection_kernel, self.compute_dtype)
+            project = functools.partial(_times, kernel)
+        h, c = self._step(gates, h, c, mask, None, None, project)
         return h[:, None], h, c
 
     def _recur_fastest(self, *arguments):
@@ -181,14 +203,15 @@ class ProjectedLSTM(keras.layers.Layer):
         from keras_elmo.layers import tensorflow_recurrence as forms
 
         recur = self._recur
-        if self.compute_dtype == "float32":  # others were slower by columns
+        # In other dtypes columns were slower than rows.
+        if self.compute_dtype == "float32" and forms.columns_are_known_to_pay():
             recur = functools.partial(
-                forms.by_rows_or_columns, self._recur, self._recur_columns
+                forms.by_size, self._recur, self._recur_columns, forms.FOR_COLUMNS
             )
-        if self.recurrent_dtype in (None, self.compute_dtype):
+        if self.recurrent_dtype in (None, self.variable_dtype):
             return recur(*arguments)
         single = functools.partial(self._recur, dtype=self.recurrent_dtype)
-        return forms.by_single_row_or_more(single, recur, *arguments)
+        return forms.by_size(single, recur, forms.FOR_ROWS, *arguments)
 
     def _recur_columns(self, inputs, mask, reset, h, c):
         """`_recur`, with states `(units, batch)`."""
@@ -206,7 +229,7 @@ class ProjectedLSTM(keras.layers.Layer):
             Outputs `(batch, time, output_dim)`, `h`, `c`.
         """
         if self.unroll or inputs.shape[1] == 1:
-            return self._recur_unrolled(inputs, mask, reset, h, c)
+            return self._recur_unrolled(inputs, mask, reset, h, c, dtype)
         if keras.backend.backend() == "tensorflow":
             from keras_elmo.layers.tensorflow_recurrence import scan
         else:
@@ -217,7 +240,7 @@ class ProjectedLSTM(keras.layers.Layer):
         outputs, h, c = scan(self._step, products, gates, h, c, flags)
         return ops.transpose(outputs, (1, 0, 2)), h, c
 
-    def _recur_unrolled(self, inputs, mask, reset, h, c):
+    def _recur_unrolled(self, inputs, mask, reset, h, c, dtype):
         if inputs.shape[1] is None:
             raise ValueError(
                 "ProjectedLSTM: expected a static number of steps with unroll=True, "
@@ -234,7 +257,7 @@ class ProjectedLSTM(keras.layers.Layer):
                 outputs.append(h)
             return [ops.stack(outputs, axis=1), h, c]
 
-        gates, kernels = self._input_gates(inputs), self._kernels()
+        gates, kernels = self._input_gates(inputs), self._kernels(dtype)
         if keras.backend.backend() == "tensorflow" and inputs.shape[1] > 1:
             from keras_elmo.layers.tensorflow_recurrence import with_one_gradient
 
@@ -263,9 +286,11 @@ class ProjectedLSTM(keras.layers.Layer):
         # Before the loop: a weight that is read inside it is cast again at each step.
         return [ops.cast(w, self.compute_dtype) for w in weights]
 
-    def _step(
-        self, gates, h, c, mask, reset, recur, project=None, units_axis=-1
-    ):  # flags `(batch,)`, the rest `(batch, units)` or `(units, batch)`
+    def _step(self, gates, h, c, mask, reset, recur, project=None, units_axis=-1):
+        """One step; flags are `(batch,)`, the rest `(batch, n)`, or by columns turned.
+
+        Without `recur` the recurrent product is zero.
+        """
         if reset is not None:
             keep = ops.expand_dims(ops.logical_not(reset), units_axis)
             h = h * ops.cast(keep, h.dtype)
@@ -347,10 +372,15 @@ def _time_major(flags):
 def _scan(step, products, gates, h, c, flags):
     """As `scan` of `tensorflow_recurrence`."""
 
+    # An entry of None is not for every backend's scan.
+    given = [f for f in flags if f is not None]
+
     def body(carry, inputs):
-        gates_t, *flags_t = inputs
+        gates_t, *given_t = inputs
+        given_t = iter(given_t)
+        flags_t = [None if f is None else next(given_t) for f in flags]
         h, c = step(gates_t, *carry, *flags_t, *products)
         return (h, c), h
 
-    (h, c), outputs = ops.scan(body, (h, c), [gates, *flags])
+    (h, c), outputs = ops.scan(body, (h, c), [gates, *given])
     return outputs, h, c

@@ -11,31 +11,28 @@ import functools
 
 import tensorflow as tf
 
-# Fewer do not earn what it costs to transpose the kernels (2 cores, AVX-512).
-_LEAST_ROWS, _LEAST_STEPS = 16, 8
+# Rows and steps from which on it takes less time (2 cores, AVX-512): by columns, for
+# fewer do not earn what it costs to transpose the kernels; and by rows, several.
+FOR_COLUMNS, FOR_ROWS = (16, 8), (2, 0)
 
 
-def by_rows_or_columns(rows, columns, inputs, *others):
-    """`columns(inputs, *others)`, or `rows` of them if there are few rows or steps.
+def columns_are_known_to_pay() -> bool:
+    """Whether the machine is one of which that was measured, without a GPU.
+
+    >>> columns_are_known_to_pay()
+    True
+    """
+    return not tf.config.list_physical_devices("GPU")
+
+
+def by_size(few, many, least, inputs, *others):
+    """`many(inputs, *others)`, or `few` of them if there are few rows or steps.
 
     Args:
-        rows, columns: Functions with the same results.
+        few, many: Functions with results of the same form.
+        least: Rows and steps that are many.
         inputs: `(batch, time, n)`.
     """
-    return _by_size(rows, columns, (_LEAST_ROWS, _LEAST_STEPS), inputs, *others)
-
-
-def by_single_row_or_more(single, more, inputs, *others):
-    """`single(inputs, *others)`, or `more` of them unless there is one row.
-
-    Args:
-        single, more: Functions with results of the same form.
-        inputs: `(batch, time, n)`.
-    """
-    return _by_size(single, more, (2, 0), inputs, *others)
-
-
-def _by_size(few, many, least, inputs, *others):
     few, many = (functools.partial(f, inputs, *others) for f in (few, many))
     enough = [
         None if size is None else size >= bound
@@ -65,7 +62,8 @@ def scan(step, products, gates, h, c, flags):
     steps = tf.shape(gates)[0]
     array = tf.TensorArray(gates.dtype, steps, element_shape=gates.shape[1:])
     read = array.unstack(gates).read
-    return _scan(step, products, read, steps, h, c, flags, rows_axis=0)
+    size = gates.shape[:2]
+    return _scan(step, products, read, steps, h, c, flags, size, rows_axis=0)
 
 
 def scan_columns(step, inputs, kernel, bias, kernels, h, c, flags):
@@ -93,16 +91,20 @@ def scan_columns(step, inputs, kernel, bias, kernels, h, c, flags):
         return tf.slice(gates, (0, t * batch), (gates.shape[0], batch))
 
     h, c = tf.transpose(h), tf.transpose(c)
-    outputs, h, c = _scan(step, products, read, steps, h, c, flags, rows_axis=1)
+    size = inputs.shape[1::-1]
+    outputs, h, c = _scan(step, products, read, steps, h, c, flags, size, rows_axis=1)
     return tf.transpose(outputs, (2, 0, 1)), tf.transpose(h), tf.transpose(c)
 
 
-def _scan(step, products, read, steps, h, c, flags, rows_axis):
-    # How many rows there are may be known of some of the tensors alone.
-    shapes = [
-        tf.TensorShape([None if i == rows_axis else n for i, n in enumerate(x.shape)])
-        for x in (h, c)
-    ]
+def _scan(step, products, read, steps, h, c, flags, size, rows_axis):
+    """`scan` of gates that are read; `size` is what is known of steps and rows."""
+
+    def shapes(rows):
+        return [
+            tf.TensorShape([rows if i == rows_axis else n for i, n in enumerate(x)])
+            for x in (h.shape, c.shape)
+        ]
+
     # After no steps a TensorArray cannot be stacked: it knows a static shape alone.
     shape = tf.shape(h)
     outputs = tf.raw_ops.TensorListReserve(
@@ -119,14 +121,17 @@ def _scan(step, products, read, steps, h, c, flags, rows_axis):
         lambda t, *_: t < steps,
         body,
         (tf.constant(0), h, c, outputs),
-        shape_invariants=(tf.TensorShape([]), *shapes, tf.TensorShape([])),
+        # How many rows there are may be known of some of the tensors alone.
+        shape_invariants=(tf.TensorShape([]), *shapes(None), tf.TensorShape([])),
     )
     outputs = tf.raw_ops.TensorListStack(
         input_handle=outputs, element_shape=shape, element_dtype=h.dtype
     )
     # Of no steps ONNX, to which this is converted, knows no shape.
     outputs = tf.reshape(outputs, tf.concat([[steps], shape], axis=0))
-    return tf.ensure_shape(outputs, [None, *shapes[0]]), h, c
+    h_shape, c_shape = shapes(size[1])
+    outputs = tf.ensure_shape(outputs, [size[0], *h_shape])
+    return outputs, tf.ensure_shape(h, h_shape), tf.ensure_shape(c, c_shape)
 
 
 class _Product:

@@ -6,6 +6,7 @@ window alone, so that a resumed run computes the same.
 """
 
 import contextlib
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,12 @@ import keras
 import numpy as np
 
 from keras_elmo.pretraining.language_model import LanguageModel
+from keras_elmo.pretraining.update_step import UpdateStep
 from keras_elmo.text.characters import WORD_PADDING
 
 Adagrad = keras.optimizers.Adagrad
 Adam = keras.optimizers.Adam
+take_rows = functools.partial(keras.ops.take, axis=0)
 
 _CHARS = 16  # numbers of characters are rounded up to multiples of it
 
@@ -62,21 +65,11 @@ def compiled_forward(model: LanguageModel, carry_over_sentences: bool):
     return forward
 
 
-class TrainingStep:
-    """One update of a language model; see that of `tensorflow_step`."""
+class TrainingStep(UpdateStep):
+    """See `UpdateStep`."""
 
-    def __init__(
-        self,
-        model: LanguageModel,
-        optimizer: keras.optimizers.Optimizer,
-        clip_norm: float,
-        carry_over_sentences: bool = False,
-    ):
-        self.model = model
-        self.optimizer = optimizer
-        self.clip_norm = clip_norm
-        self.carry_over_sentences = carry_over_sentences
-        optimizer.build(model.trainable_variables)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self._compiled_gradients = jax.jit(
             jax.value_and_grad(self._objective, has_aux=True)
         )
@@ -86,18 +79,7 @@ class TrainingStep:
         # What the variables held is not needed any more, so its memory may be reused.
         self._compiled_update = jax.jit(self._update, donate_argnums=(0, 1))
 
-    def __call__(self, windows, states, seeds):
-        losses, gradients, states = self.gradients(windows, states, seeds)
-        return float(np.mean(losses)), self.update(gradients), states
-
     def gradients(self, windows, states, seeds):
-        """What the call does before the update; the arguments are the call's.
-
-        Returns:
-            Losses `(parts, 2)`, forward and backward, as a NumPy array; a list of one
-            item, the averaged gradients in the order of the model's trainable
-            variables; and new states.
-        """
         losses, total, new_states = [], None, []
         for window, state, seed in zip(windows, states, seeds, strict=True):
             self.model.seed_dropout(*seed)
@@ -112,7 +94,6 @@ class TrainingStep:
         return np.array(losses), [mean], new_states
 
     def update(self, gradients):
-        """Change the weights, and return the gradients' norm before it was bounded."""
         variables = self.model.trainable_variables, self.optimizer.variables
         values = [[v.value for v in group] for group in variables]
         values, norm = self._compiled_update(*values, gradients[0])
@@ -122,7 +103,6 @@ class TrainingStep:
         return float(norm)
 
     def clipped(self, gradients):
-        """Gradients with their norm bounded, and the norm before."""
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
         scale = self.clip_norm / jnp.maximum(norm, self.clip_norm)
         return [gradient * scale for gradient in gradients], norm

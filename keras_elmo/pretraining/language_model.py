@@ -271,8 +271,8 @@ class LanguageModel(keras.layers.Layer):
         if self.share_embedding_softmax:
             kernel = ops.take(self.encoder.embeddings, rows + 1, axis=0)
         else:
-            kernel = ops.take(self.softmax_kernel, rows, axis=0)
-        return kernel, ops.take(self.softmax_bias, rows, axis=0)
+            kernel = steps().take_rows(self.softmax_kernel, rows)
+        return kernel, steps().take_rows(self.softmax_bias, rows)
 
     def _sampled_loss(self, top, window, direction, kernel, bias):
         targets, negatives = (window[k][direction] for k in ("true", "negatives"))

@@ -13,7 +13,7 @@ from keras_elmo.ai2.weights import assign_entries
 from keras_elmo.errors import FormatError
 from keras_elmo.pretraining.backend import steps as backend_steps
 from keras_elmo.pretraining.checkpoint import write_checkpoint
-from keras_elmo.pretraining.evaluate import BATCH, perplexities
+from keras_elmo.pretraining.evaluate import perplexities
 from keras_elmo.pretraining.model_files import (
     language_model_entries,
     new_language_model,
@@ -30,7 +30,6 @@ from keras_elmo.text.vocabulary import Vocabulary
 
 REPORT_EVERY = 20  # steps
 TENSORBOARD = "tensorboard"
-_SENTENCES_A_ROW = 16  # of a validation on running text, at least
 
 
 class TrainingLoop:
@@ -176,10 +175,12 @@ class TrainingLoop:
     def _validate(self):
         if not self.settings.carry_over_sentences:
             return perplexities(self.model, self.validation)
-        # From zero, a model that has always had a state to go on from is lost: few rows
-        # start there.
-        rows = min(BATCH, max(1, len(self.validation) // _SENTENCES_A_ROW))
-        return perplexities(self.model, self.validation, batch=rows, carry_state=True)
+        # From zero states a model that has always had one to go on from is lost.
+        rows = min(self.rows, len(self.validation))
+        states = keras.tree.map_structure(lambda s: s[:rows], self.states[0])
+        return perplexities(
+            self.model, self.validation, batch=rows, carry_state=True, states=states
+        )
 
     def _report(self):
         """Log where the run stands, after a validation where one is due."""

@@ -26,8 +26,8 @@ class TrainingSettings:
             update is the same, and takes less memory.
         devices: Among which the rows are divided, GPUs where there are any; an update
             is the same. TensorFlow only.
-        carry_over_sentences: AI2's way: do not reset the state at a sentence's start,
-            neither in training nor in validation.
+        carry_over_sentences: AI2's way: do not reset the state at a sentence's start.
+            A validation then goes on from the states of training.
         independent_streams: AI2's way: other sentences in the backward direction.
         share_embedding_softmax: See `LanguageModel`.
         validate_every: Steps from one validation to the next.

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_elmo.pretraining.language_model import LanguageModel
 from keras_elmo.pretraining.tensorflow_optimizers import Adagrad as Adagrad
 from keras_elmo.pretraining.tensorflow_optimizers import Adam as Adam
+from keras_elmo.pretraining.update_step import UpdateStep
 from keras_elmo.text.characters import WORD_PADDING
 
 # Where words in the order of their lengths are parted: most are short, and the longest
@@ -20,6 +21,18 @@ _FREE = ("words", "rows")  # arrays of a window that are as long as they have to
 def make_deterministic():
     """Have TensorFlow compute the same bits each time, for the rest of the process."""
     tf.config.experimental.enable_op_determinism()
+
+
+def take_rows(variable: keras.Variable, rows: tf.Tensor) -> tf.Tensor:
+    """Rows of a variable, without reading all of it.
+
+    That would be a copy, for the optimizer updates single rows of it.
+
+    >>> variable = keras.Variable(np.arange(6.0).reshape(3, 2))
+    >>> take_rows(variable, [2, 0]).numpy().tolist()
+    [[4.0, 5.0], [0.0, 1.0]]
+    """
+    return tf.gather(variable.value, rows)
 
 
 def strategy_scope(devices: int):
@@ -75,56 +88,19 @@ def compiled_forward(model: LanguageModel, carry_over_sentences: bool):
     return forward
 
 
-class TrainingStep:
-    """One update of a language model.
-
-    Args:
-        model: A built model.
-        optimizer: Its optimizer, which is built here.
-        clip_norm: Bound of the gradients' norm over all weights.
-        carry_over_sentences: See `LanguageModel`.
+class TrainingStep(UpdateStep):
+    """See `UpdateStep`.
 
     To be made where the model was: in a `strategy_scope` of several devices these
     compute so many parts at a time.
-
-    Call arguments:
-        windows: List of the arrays of a window, one for each part of the rows; their
-            gradients are averaged.
-        states: List of states, one for each part.
-        seeds: List of pairs of ints, one for each part: what dropout follows from.
-
-    Returns:
-        The mean loss over both directions, the gradients' norm before it was bounded,
-        and the new states.
     """
 
-    def __init__(
-        self,
-        model: LanguageModel,
-        optimizer: keras.optimizers.Optimizer,
-        clip_norm: float,
-        carry_over_sentences: bool = False,
-    ):
-        self.model = model
-        self.optimizer = optimizer
-        self.clip_norm = clip_norm
-        self.carry_over_sentences = carry_over_sentences
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self._strategy = tf.distribute.get_strategy()
         self._compiled_gradients = self._compiled_update = None
-        optimizer.build(model.trainable_variables)
-
-    def __call__(self, windows, states, seeds):
-        losses, gradients, states = self.gradients(windows, states, seeds)
-        return float(np.mean(losses)), self.update(gradients), states
 
     def gradients(self, windows, states, seeds):
-        """What the call does before the update; the arguments are the call's.
-
-        Returns:
-            Losses `(parts, 2)`, forward and backward, as a NumPy array; the averaged
-            gradients, a list in the order of the model's trainable variables for each
-            device; and new states.
-        """
         devices = self._strategy.num_replicas_in_sync
         losses, sums, new_states = [], [[]] * devices, []
         for first in range(0, len(windows), devices):
@@ -138,7 +114,6 @@ class TrainingStep:
         return np.array(losses), [_divided(s, rounds) for s in sums], new_states
 
     def update(self, gradients):
-        """Change the weights, and return the gradients' norm before it was bounded."""
         if self._compiled_update is None:
             specs = [[_gradient_spec(g) for g in device] for device in gradients]
             update = tf.function(self._update, autograph=False)
@@ -146,11 +121,6 @@ class TrainingStep:
         return float(self._compiled_update(gradients))
 
     def clipped(self, gradients):
-        """Gradients of one device, repeated rows summed and their norm bounded.
-
-        Returns:
-            The gradients, and their norm before.
-        """
         gradients = [_without_repeats(gradient) for gradient in gradients]
         return tf.clip_by_global_norm(gradients, self.clip_norm)
 

@@ -1,15 +1,18 @@
 """Training and evaluation steps on PyTorch."""
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
 import torch
 
 from keras_elmo.pretraining.language_model import LanguageModel
+from keras_elmo.pretraining.update_step import UpdateStep
 
 Adagrad = keras.optimizers.Adagrad
 Adam = keras.optimizers.Adam
+take_rows = functools.partial(keras.ops.take, axis=0)
 
 
 def strategy_scope(devices: int):
@@ -39,34 +42,10 @@ def compiled_forward(model: LanguageModel, carry_over_sentences: bool):
     return forward
 
 
-class TrainingStep:
-    """One update of a language model; see that of `tensorflow_step`."""
-
-    def __init__(
-        self,
-        model: LanguageModel,
-        optimizer: keras.optimizers.Optimizer,
-        clip_norm: float,
-        carry_over_sentences: bool = False,
-    ):
-        self.model = model
-        self.optimizer = optimizer
-        self.clip_norm = clip_norm
-        self.carry_over_sentences = carry_over_sentences
-        optimizer.build(model.trainable_variables)
-
-    def __call__(self, windows, states, seeds):
-        losses, gradients, states = self.gradients(windows, states, seeds)
-        return float(np.mean(losses)), self.update(gradients), states
+class TrainingStep(UpdateStep):
+    """See `UpdateStep`."""
 
     def gradients(self, windows, states, seeds):
-        """What the call does before the update; the arguments are the call's.
-
-        Returns:
-            Losses `(parts, 2)`, forward and backward, as a NumPy array; a list of one
-            item, the averaged gradients in the order of the model's trainable
-            variables; and new states.
-        """
         losses, total, new_states = [], None, []
         for window, state, seed in zip(windows, states, seeds, strict=True):
             self.model.seed_dropout(*seed)
@@ -81,14 +60,12 @@ class TrainingStep:
         return np.array(losses), [mean], new_states
 
     def update(self, gradients):
-        """Change the weights, and return the gradients' norm before it was bounded."""
         with torch.no_grad():
             clipped, norm = self.clipped(gradients[0])
             self.optimizer.apply(clipped, self.model.trainable_variables)
         return float(norm)
 
     def clipped(self, gradients):
-        """Gradients with their norm bounded, and the norm before."""
         norm = torch.nn.utils.get_total_norm(gradients)
         scale = self.clip_norm / torch.clamp(norm, min=self.clip_norm)
         return [gradient * scale for gradient in gradients], norm

@@ -92,11 +92,16 @@ def _check_arguments(elmo, opset):
         )
     if not elmo.built:
         raise ValueError("export_onnx: expected a built layer, with weights.")
-    for dtype in (elmo.compute_dtype, elmo.bilm.recurrent_dtype or "float32"):
-        if dtype != "float32":
-            raise ValueError(
-                f"export_onnx: expected a float32 layer, received {dtype}."
-            )
+    if elmo.compute_dtype != "float32":
+        raise ValueError(
+            f"export_onnx: expected a float32 layer, received {elmo.compute_dtype}."
+        )
+    if elmo.bilm.recurrent_dtype not in (None, "float32"):
+        raise ValueError(
+            "export_onnx: expected recurrent weights in float32, received "
+            f'{elmo.bilm.recurrent_dtype}; in_dtype(elmo, None, "float32") makes a '
+            "copy."
+        )
     if opset not in OPSETS:
         raise ValueError(
             f"export_onnx: expected opset from {OPSETS[0]} to {OPSETS[-1]}, "

@@ -7,7 +7,7 @@ it has one.
 import keras
 import tensorflow as tf
 
-from keras_elmo.elmo_layer import ElmoLayer, without_boundaries
+from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.layers.char_cnn import NUM_CHARACTERS
 from keras_elmo.saved_model.word_inputs import (
     SEQUENCE_LEN,
@@ -17,6 +17,7 @@ from keras_elmo.saved_model.word_inputs import (
     word_signatures,
 )
 from keras_elmo.text.word_reader import Reading
+from keras_elmo.word_layers import without_boundaries
 
 LAYERS = ("all", "mix", "top", "average")
 POOLINGS = ("mean", "max", "last")
@@ -86,7 +87,7 @@ def elmo_signatures(
     @tf.function(input_signature=reading, autograph=False)
     def from_zero(*tensors):
         reading = Reading(*tensors)
-        every, real = elmo.layers_from_zero(reading)
+        every, real = elmo.word_layers.from_zero(reading)
         return outputs_of(every, real, reading.lengths)
 
     def answer(words, lengths, others):
@@ -107,7 +108,7 @@ def elmo_signatures(
 
     def stateful(tokens, sequence_len, state_h, state_c):
         reading = elmo.reader.read(tokens, cut_lengths(sequence_len, tokens))
-        every, _, words, state = elmo.layers_from_state(
+        every, _, words, state = elmo.word_layers.from_state(
             reading, _nest(state_h, state_c, bilm)
         )
         outputs = outputs_of(*without_boundaries(every, words), reading.lengths)

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 from keras_elmo.ai2.stored_array import StoredArray
-from keras_elmo.ai2.weights import assign_entries, bilm_entries, embedding_entries
+from keras_elmo.ai2.weights import (
+    assign_entries,
+    assign_rows,
+    bilm_entries,
+    embedding_entries,
+)
 from keras_elmo.errors import FormatError
 from keras_elmo.layers.bilm import BiLM
 
@@ -88,3 +93,12 @@ def test_what_cannot_be_read_is_named(bilm):
     arrays[f"{CELL}/B"] = StoredArray((16,), np.dtype("f4"), fail)
     with pytest.raises(FormatError, match=f"{CELL}/B: cannot be read: bad sector"):
         assign_entries("here", arrays, bilm_entries(bilm))
+
+
+def test_a_variable_whose_rows_were_set_is_read_without_a_copy():
+    variable = keras.Variable(np.zeros((3, 2), "float32"))
+    assign_rows(variable, 1, np.ones((1, 2)))
+    buffers = [memoryview(variable.value.read_value()) for _ in range(2)]
+    assert np.shares_memory(*map(np.asarray, buffers))
+    assign_rows(variable, 0, np.ones((1, 2)))
+    np.testing.assert_array_equal(variable.numpy(), [[1, 1], [1, 1], [0, 0]])

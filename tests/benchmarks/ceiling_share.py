@@ -4,12 +4,14 @@
 
 Rows of 20 consecutive words of TEXT go through a model of random weights, float32, all
 rows at a time. What is needed: the encoder for each distinct word, at the length of the
-longest, and the LSTMs for each word, `<S>` and `</S>` once. The ceiling: the product of
-two matrices of 4096 x 4096, measured in turn with the model, `--rounds` times. Printed
-are medians, with the least and the largest.
+longest, and the LSTMs for each word, `<S>` and `</S>` once. The ceiling: products of
+4096 x 4096 matrices, one a core side by side, measured in turn with the model,
+`--rounds` times. Printed are medians, with the least and the largest. Threads are those
+of `keras-elmo embed`.
 """
 
 import argparse
+import os
 import pathlib
 import statistics
 import time
@@ -19,6 +21,7 @@ import tensorflow as tf
 
 import keras_elmo
 from keras_elmo.ai2.options import bilm_arguments, encoder_arguments
+from keras_elmo.cli._threads import compute_directions_at_once
 from keras_elmo.embedding import SentenceEmbedder
 from keras_elmo.pretraining.configs import CONFIGS
 
@@ -69,20 +72,26 @@ def measure(options, rows, rounds):
     )
     embedder = SentenceEmbedder(elmo, "all", len(rows) * WORDS)
     matrix = keras.random.normal((SIZE, SIZE))
-    product = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)))
+    cores = len(os.sched_getaffinity(0))
+    products = tf.function(
+        # Factors of their own, or all would be found to be one product.
+        lambda: [tf.reduce_sum(tf.matmul(matrix + i, matrix)) for i in range(cores)]
+    )
 
     def model():
         for _ in embedder.embed(rows):
             pass
 
     def ceiling():
-        product().numpy()
+        for total in products():
+            total.numpy()
 
     model()
     ceiling()
     operations = needed(options, rows)
     return [
-        (2 * SIZE**3 / timed(ceiling), operations / timed(model)) for _ in range(rounds)
+        (cores * 2 * SIZE**3 / timed(ceiling), operations / timed(model))
+        for _ in range(rounds)
     ]
 
 
@@ -93,6 +102,7 @@ def spread(values, digits):
 
 def main():
     args = build_parser().parse_args()
+    compute_directions_at_once()
     words = args.text.read_text("utf-8").split()[: args.rows * WORDS]
     rows = [words[i : i + WORDS] for i in range(0, len(words), WORDS)]
     print("| model, rows x 20 | ceiling, GFLOP/s | needed work, GFLOP/s | share |")

@@ -325,6 +325,12 @@ def test_refuses_sizes_and_clips_that_are_not_positive(arguments):
         ProjectedLSTM(**arguments)
 
 
+@pytest.mark.parametrize("value", ["float16", "mixed_bfloat16", 8])
+def test_refuses_other_dtypes_of_recurrent_weights(value):
+    with pytest.raises(ValueError, match=f"expected recurrent_dtype .* {value!r}"):
+        ProjectedLSTM(4, recurrent_dtype=value)
+
+
 @pytest.mark.parametrize("shape", [(2, 4), (2, 3, 4, 5), (2, 3, None)])
 def test_refuses_inputs_of_another_rank_or_unknown_width(shape):
     with pytest.raises(ValueError, match=r"ProjectedLSTM: expected \(batch, time, inp"):

@@ -2,6 +2,7 @@
 
 import functools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -153,17 +154,22 @@ def test_columns_are_used_where_they_pay():
     assert choice.intersection(operations(layer, None, None, WIDTH, training=True))
 
 
-def test_gradients_pass_through_columns():
+@pytest.mark.parametrize("shape", [(17, 9, WIDTH), (None, None, WIDTH)])
+def test_gradients_pass_through_columns(shape):
     layer = lstm(projection_dim=2)
-    x = tf.constant(RNG.normal(size=(17, 9, WIDTH)), tf.float32)
+    x = RNG.normal(size=(17, 9, WIDTH)).astype("float32")
+    mask, reset = RNG.random((2, 17, 9)) < 0.5
 
-    def gradients(training):
+    def gradients(x, training):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            loss = tf.reduce_sum(layer(x, training=training)[0] ** 2)
+            outputs, _ = layer(x, mask=mask, reset=reset, training=training)
+            loss = tf.reduce_sum(outputs**2)
         return tape.gradient(loss, [x, *(v.value for v in layer.weights)])
 
-    columns, rows = tf.function(gradients)(False), gradients(True)
+    rows = gradients(tf.constant(x), True)
+    spec = [tf.TensorSpec(shape)]
+    columns = tf.function(lambda x: gradients(x, False), input_signature=spec)(x)
     assert_close(columns, rows, rtol=1e-4, atol=1e-5)
 
 
@@ -190,5 +196,47 @@ def test_a_single_row_is_multiplied_in_the_recurrent_dtype():
     x = RNG.normal(size=(1, 9, WIDTH)).astype("float32")
     single, twice = layer(x)[0], layer(np.repeat(x, 2, axis=0))[0][:1]
     assert 1e-5 < np.abs(single - twice).max() < 0.02
-    y = layer(x, training=True)[0]
-    assert_close(y, twice, rtol=1e-5, atol=1e-6)
+    for one in (layer(x[:, :1])[0], layer(x[:, :1], initial_state=zero(layer))[0]):
+        assert_close(one, single[:, :1], rtol=0, atol=0.01)
+
+
+def zero(layer):
+    return layer.get_initial_state(1)
+
+
+def test_recurrent_weights_in_bfloat16_are_not_trained():
+    layer = lstm(recurrent_dtype="bfloat16")
+    x = np.zeros((2, 3, WIDTH), "float32")
+    with pytest.raises(ValueError, match="expected a layer that does not train, for"):
+        layer(x, training=True)
+    layer.trainable = False
+    assert_close(layer(x, training=True), layer(x), rtol=0, atol=0)
+
+
+def test_a_recurrent_dtype_like_the_weights_own_changes_nothing():
+    x = RNG.normal(size=(1, 9, WIDTH)).astype("float32")
+    policy = {"dtype": "mixed_bfloat16", "projection_dim": 2}
+    plain, same = lstm(**policy), lstm(**policy, recurrent_dtype="float32")
+    assert_close(same(x), plain(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 20])
+def test_sizes_that_are_known_stay_known(steps):
+    layer = lstm(projection_dim=2)
+    outputs, (h, c) = layer(keras.Input((steps, WIDTH)))
+    assert (outputs.shape, h.shape, c.shape) == (
+        (None, steps, 2),
+        (None, 2),
+        (None, UNITS),
+    )
+    for rows in (4, 20, None):
+        spec = tf.TensorSpec((rows, steps, WIDTH))
+        found = tf.function(layer).get_concrete_function(spec).structured_outputs
+        shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(found)]
+        assert shapes == [(rows, steps, 2), (rows, 2), (rows, UNITS)]
+
+
+def test_columns_are_not_used_beside_a_gpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    found = operations(lstm(projection_dim=2), None, None, WIDTH)
+    assert not {"If", "StatelessIf"}.intersection(found)

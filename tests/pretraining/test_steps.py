@@ -68,6 +68,21 @@ def test_repeated_rows_of_gradients_act_as_their_sum(sparse_gradients, optimizer
     assert_same(*found)
 
 
+def test_the_softmax_is_not_read_beyond_the_sampled_rows():
+    model = small_models.random_model()
+    step = TrainingStep(model, new_optimizer("sgd", None, "constant", 1), 1.0)
+    ((window,),) = few_steps.windows(model.reader, 1, 8, 1)
+    step.gradients([window], [model.get_initial_state(few_steps.BATCH)], [(0, 0)])
+    read = {
+        tuple(operation.outputs[0].shape)
+        for operation in step._compiled_gradients.graph.get_operations()
+        if operation.type == "ReadVariableOp"
+    }
+    weights = {tuple(weight.shape) for weight in model.trainable_variables}
+    of_softmax = {tuple(model.softmax_kernel.shape), tuple(model.softmax_bias.shape)}
+    assert len(weights & read) > 2 and not of_softmax & read
+
+
 def test_dropout_follows_from_seed_and_step_alone():
     model = small_models.random_model(dropout=0.4)
     step = TrainingStep(model, new_optimizer("sgd", None, "constant", 1), 1.0)

@@ -3,6 +3,7 @@
 import json
 import os
 
+import keras
 import numpy as np
 import pytest
 
@@ -127,16 +128,25 @@ def test_half_precision_the_full_softmax_and_a_schedule_run(tmp_path):
     assert load_language_model(tmp_path / "run").encoder.compute_dtype == "float32"
 
 
-def test_a_run_that_carries_its_state_is_validated_on_running_text(tmp_path):
-    changes = {"steps": 30, "heldout_sentences": 8, "optimizer": "adam"}
+def test_a_run_that_carries_its_state_is_validated_from_that_state(tmp_path):
+    changes = {"steps": 31, "heldout_sentences": 8, "optimizer": "adam"}
     changes |= {"learning_rate": 0.02, "carry_over_sentences": True}
     *_, report = small_runs.train(tmp_path / "run", **changes)
     model = load_language_model(tmp_path / "run")
+    arrays, _ = read_stored(tmp_path / "run" / "last.npz")
+    zeros = model.get_initial_state(2)
+    count = len(keras.tree.flatten(zeros))
+    leaves = [np.asarray(arrays[f"states/{i}"]) for i in range(count)]
+    running = {
+        "carry_state": True,
+        "batch": 2,
+        "states": keras.tree.pack_sequence_as(zeros, leaves),
+    }
     words = small_models.sentences("test.txt")
-    running = perplexities(model, words, batch=1, carry_state=True)
-    assert report.heldout == pytest.approx(running, rel=1e-5)
-    apart = perplexities(model, words)
-    assert abs(report.heldout["forward"] / apart["forward"] - 1) > 1e-3
+    expected = perplexities(model, words, **running)
+    assert report.heldout == pytest.approx(expected, rel=1e-5)
+    from_zero = perplexities(model, words, **(running | {"states": zeros}))
+    assert abs(report.heldout["forward"] / from_zero["forward"] - 1) > 1e-4
 
 
 def test_nothing_is_done_before_the_run_is_iterated_over(tmp_path):

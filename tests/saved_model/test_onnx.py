@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import keras_elmo
+from keras_elmo.in_dtype import in_dtype
 from keras_elmo.saved_model import onnx_file
 from keras_elmo.saved_model.onnx_file import export_onnx
 from tests.helpers import load_golden
@@ -244,6 +245,9 @@ def test_other_models_are_refused(elmo, tmp_path):
     half = load_golden(SMALL, dtype="mixed_bfloat16")
     with pytest.raises(ValueError, match="expected a float32 layer, received bfloat16"):
         export_onnx(half, tmp_path / "m.onnx")
+    recurrent = in_dtype(elmo, None, "bfloat16")
+    with pytest.raises(ValueError, match="expected recurrent weights in float32, rec"):
+        export_onnx(recurrent, tmp_path / "m.onnx")
     assert os.listdir(tmp_path) == []
 
 
