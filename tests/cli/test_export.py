@@ -5,6 +5,7 @@ import sys
 
 import keras
 import pytest
+import tensorflow as tf
 
 from keras_elmo.saved_model.session import read_meta_graph
 from keras_elmo.saved_model.warmup import read_warmup
@@ -37,6 +38,15 @@ def test_a_base_that_is_a_file_is_one_line(command, tmp_path):
     base.touch()
     status, out, err = command("export", MODEL, base)
     assert (status, out, err) == (1, "", f"keras-elmo: {base}: File exists\n")
+
+
+def test_recurrent_weights_are_stored_in_the_dtype_that_is_asked_for(command, tmp_path):
+    argv = ["--recurrent-dtype", "bfloat16", "--batch-sizes", 0]
+    status, _, err = command("export", MODEL, tmp_path / "tiny", *argv)
+    assert (status, err) == (0, "")
+    variables = tmp_path / "tiny" / "1" / "variables" / "variables"
+    dtypes = tf.train.load_checkpoint(str(variables)).get_variable_to_dtype_map()
+    assert list(dtypes.values()).count(tf.bfloat16) == 2 * 2 * 2
 
 
 @pytest.mark.slow
