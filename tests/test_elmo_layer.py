@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keras_elmo
-from tests.helpers import GOLDEN
+from tests.helpers import GOLDEN, load_golden
 
 FILES = GOLDEN / "tiny" / "options.json", GOLDEN / "tiny" / "lm_weights.hdf5"
 WORDS = np.array([["The", "cat", "sat", "."], ["Züge", "</S>", "", ""]])
@@ -386,13 +386,7 @@ def test_a_preset_keeps_the_mixes(tmp_path, stored):
 
 
 def test_token_ids_are_read_as_words_are():
-    folder = GOLDEN / "token_input"
-    layer = keras_elmo.load_ai2(
-        folder / "options.json",
-        folder / "lm_weights.hdf5",
-        embedding_file=folder / "vocab_embedding.hdf5",
-        vocabulary_file=folder / "vocab.txt",
-    )
+    layer = load_golden("token_input")
     words = np.array([["the", "never-seen", "The"], ["the", "", ""]])
     ids = layer.reader.vocabulary.token_ids([["the", "never-seen", "The"], ["the"]])
     np.testing.assert_array_equal(layer(ids), layer(words))

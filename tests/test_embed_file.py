@@ -13,7 +13,7 @@ import pytest
 import keras_elmo
 from keras_elmo.embed_file import embed_file, read_lines
 from keras_elmo.errors import FormatError
-from tests.helpers import GOLDEN, assert_close, largest_file
+from tests.helpers import GOLDEN, assert_close, largest_file, load_golden
 
 TINY = GOLDEN / "tiny"
 EXPECTED = np.load(TINY / "expected.npz")
@@ -21,15 +21,9 @@ BATCHES = json.loads((GOLDEN / "inference_sentences.json").read_text())["batches
 SENTENCES = [words for batch in BATCHES for words in batch]
 
 
-def load(**layer_arguments):
-    return keras_elmo.load_ai2(
-        TINY / "options.json", TINY / "lm_weights.hdf5", **layer_arguments
-    )
-
-
 @pytest.fixture(scope="module")
 def elmo():
-    elmo = load()
+    elmo = load_golden("tiny")
     elmo.mixes[0].raw_weights.assign(EXPECTED["s"])
     elmo.mixes[0].gamma.assign(EXPECTED["gamma"])
     return elmo
@@ -106,7 +100,9 @@ def test_a_text_without_words(layers, shape, elmo, tmp_path):
 
 
 def test_neither_state_nor_dropout_nor_boundaries_nor_dtype_take_part(elmo, tmp_path):
-    other = load(stateful=True, dropout=0.9, keep_sentence_boundaries=True)
+    other = load_golden(
+        "tiny", stateful=True, dropout=0.9, keep_sentence_boundaries=True
+    )
     other(np.array([["some", "state"]]))
     states = keras.tree.flatten(other._state.variables)
     before = [state.numpy() for state in states]
@@ -116,7 +112,9 @@ def test_neither_state_nor_dropout_nor_boundaries_nor_dtype_take_part(elmo, tmp_
     assert_close(
         read(tmp_path / "out.hdf5"), list(expected("lm_embeddings")), 0, atol=2e-5
     )
-    embed_file(load(dtype="mixed_bfloat16"), [["a"]], tmp_path / "out.hdf5")
+    embed_file(
+        load_golden("tiny", dtype="mixed_bfloat16"), [["a"]], tmp_path / "out.hdf5"
+    )
     assert read(tmp_path / "out.hdf5")[0].shape == (3, 1, 28)
 
 

@@ -7,23 +7,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import keras_elmo
 from keras_elmo.embedding import SentenceEmbedder, _batches, _groups, embed_sentences
-from tests.helpers import GOLDEN, assert_close
+from tests.helpers import assert_close, load_golden
 
-TINY = GOLDEN / "tiny"
 TEXT = ["The", "cat", "", "sat", "on", "<S>", "incomprehensibilities", "naïve", "."]
-
-
-def load(**layer_arguments):
-    return keras_elmo.load_ai2(
-        TINY / "options.json", TINY / "lm_weights.hdf5", **layer_arguments
-    )
 
 
 @pytest.fixture(scope="module")
 def elmo():
-    elmo = load()
+    elmo = load_golden("tiny")
     elmo.mixes[0].raw_weights.assign([0.5, -1.0, 2.0])
     return elmo
 
@@ -78,7 +70,7 @@ def test_a_long_sentences_words_are_as_they_are(elmo):
 
 
 def test_a_stateful_layers_state_stays(elmo):
-    other = load(stateful=True, keep_sentence_boundaries=True)
+    other = load_golden("tiny", stateful=True, keep_sentence_boundaries=True)
     other(np.array([["some", "state"]]))
     states = keras.tree.flatten(other._state.variables)
     before = [state.numpy() for state in states]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keras_elmo
-from tests.helpers import GOLDEN, assert_close
+from tests.helpers import GOLDEN, assert_close, load_golden
 
 TINY = GOLDEN / "tiny"
 LISTED = [
@@ -26,20 +26,14 @@ LISTED = [
 OTHERS = ["a", "The", "dog", "y" * 60, "<UNK>", "…"]
 
 
-def load(**layer_arguments):
-    return keras_elmo.load_ai2(
-        TINY / "options.json", TINY / "lm_weights.hdf5", **layer_arguments
-    )
-
-
 @pytest.fixture(scope="module")
 def plain():
-    return load()
+    return load_golden("tiny")
 
 
 @pytest.fixture(scope="module")
 def caching():
-    elmo = load()
+    elmo = load_golden("tiny")
     elmo.cache_tokens(LISTED)
     return elmo
 
@@ -60,7 +54,7 @@ def test_other_ways_in_agree_too(kind):
         "with boundaries": {"keep_sentence_boundaries": True},
         "half": {"dtype": "mixed_bfloat16"},
     }
-    elmo, other = (load(**arguments.get(kind, {})) for _ in range(2))
+    elmo, other = (load_golden("tiny", **arguments.get(kind, {})) for _ in range(2))
     other.cache_tokens(LISTED)
     words = np.array([["the", "dog", "naïve"], ["cat", "", ""]])
     if kind == "ids":
@@ -77,11 +71,13 @@ def test_listed_words_are_not_spelled(caching):
 
 
 def test_a_second_list_takes_the_place_of_the_first():
-    elmo = load()
+    elmo = load_golden("tiny")
     for words in (["the", "cat"], ["cat"]):
         elmo.cache_tokens(words)
         assert elmo.reader.cache.vectors.shape[0] == len(words)
-    assert_close(elmo(np.array([["the"]])), load()(np.array([["the"]])), 0, 2e-6)
+    assert_close(
+        elmo(np.array([["the"]])), load_golden("tiny")(np.array([["the"]])), 0, 2e-6
+    )
 
 
 def test_an_exported_cache_answers_alike(tmp_path, caching, plain):
@@ -98,14 +94,8 @@ def test_what_can_not_be_cached_is_refused(caching):
     with pytest.raises(ValueError, match="expected words, received none"):
         caching.cache_tokens(["<S>"])
     with pytest.raises(ValueError, match="fine_tune=False, received one that trains"):
-        load(fine_tune=True).cache_tokens(["a"])
-    folder = GOLDEN / "token_input"
-    elmo = keras_elmo.load_ai2(
-        folder / "options.json",
-        folder / "lm_weights.hdf5",
-        embedding_file=folder / "vocab_embedding.hdf5",
-        vocabulary_file=folder / "vocab.txt",
-    )
+        load_golden("tiny", fine_tune=True).cache_tokens(["a"])
+    elmo = load_golden("token_input")
     with pytest.raises(ValueError, match="received one with a vocabulary"):
         elmo.cache_tokens(["a"])
 

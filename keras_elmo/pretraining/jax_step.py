@@ -5,7 +5,6 @@ softmax a window has is therefore rounded up here, to numbers that follow from t
 window alone, so that a resumed run computes the same.
 """
 
-import contextlib
 import functools
 
 import jax
@@ -14,28 +13,15 @@ import keras
 import numpy as np
 
 from keras_elmo.pretraining.language_model import LanguageModel
-from keras_elmo.pretraining.update_step import UpdateStep
+from keras_elmo.pretraining.update_step import UpdateStep, one_device
 from keras_elmo.text.characters import WORD_PADDING
 
 Adagrad = keras.optimizers.Adagrad
 Adam = keras.optimizers.Adam
 take_rows = functools.partial(keras.ops.take, axis=0)
+strategy_scope = functools.partial(one_device, backend="JAX")
 
 _CHARS = 16  # numbers of characters are rounded up to multiples of it
-
-
-def strategy_scope(devices: int):
-    """As on TensorFlow, for one device.
-
-    Raises:
-        ValueError: `devices` is not 1.
-    """
-    if devices != 1:
-        raise ValueError(
-            "devices: expected 1 on JAX (several devices need TensorFlow), received "
-            f"{devices}."
-        )
-    return contextlib.nullcontext()
 
 
 def compiled_forward(model: LanguageModel, carry_over_sentences: bool):

@@ -1,6 +1,5 @@
 """Training and evaluation steps on PyTorch."""
 
-import contextlib
 import functools
 
 import keras
@@ -8,25 +7,12 @@ import numpy as np
 import torch
 
 from keras_elmo.pretraining.language_model import LanguageModel
-from keras_elmo.pretraining.update_step import UpdateStep
+from keras_elmo.pretraining.update_step import UpdateStep, one_device
 
 Adagrad = keras.optimizers.Adagrad
 Adam = keras.optimizers.Adam
 take_rows = functools.partial(keras.ops.take, axis=0)
-
-
-def strategy_scope(devices: int):
-    """As on TensorFlow, for one device.
-
-    Raises:
-        ValueError: `devices` is not 1.
-    """
-    if devices != 1:
-        raise ValueError(
-            "devices: expected 1 on PyTorch (several devices need TensorFlow), "
-            f"received {devices}."
-        )
-    return contextlib.nullcontext()
+strategy_scope = functools.partial(one_device, backend="PyTorch")
 
 
 def compiled_forward(model: LanguageModel, carry_over_sentences: bool):

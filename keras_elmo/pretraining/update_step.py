@@ -1,11 +1,36 @@
 """What an update of a language model is, whichever backend computes it."""
 
 import abc
+import contextlib
 
 import keras
 import numpy as np
 
 from keras_elmo.pretraining.language_model import LanguageModel
+
+
+def one_device(devices: int, backend: str):
+    """Where a model is built, on a backend that trains on one device alone.
+
+    Args:
+        devices: How many are asked for.
+        backend: Its name, as people write it.
+
+    Returns:
+        A context manager.
+
+    Raises:
+        ValueError: `devices` is not 1.
+
+    >>> with one_device(1, "JAX"):
+    ...     weight = keras.Variable([1.0])
+    """
+    if devices != 1:
+        raise ValueError(
+            f"devices: expected 1 on {backend} (several devices need TensorFlow), "
+            f"received {devices}."
+        )
+    return contextlib.nullcontext()
 
 
 class UpdateStep(abc.ABC):
