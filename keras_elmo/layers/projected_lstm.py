@@ -167,9 +167,9 @@ class ProjectedLSTM(keras.layers.Layer):
         trains = training and self.trainable
         if trains and self.recurrent_dtype == "bfloat16":
             raise ValueError(
-                "ProjectedLSTM: expected a layer that does not train, for its "
-                "recurrent_dtype is bfloat16, whose precision updates would be lost "
-                "in; received training=True and trainable=True."
+                "ProjectedLSTM: expected a layer that does not train, for updates "
+                "would be lost in its recurrent_dtype, bfloat16; received "
+                "training=True and trainable=True."
             )
         if inputs.shape[1] == 0:
             outputs = ops.zeros((ops.shape(inputs)[0], 0, self.output_dim), h.dtype)
@@ -203,7 +203,7 @@ class ProjectedLSTM(keras.layers.Layer):
         from keras_elmo.layers import tensorflow_recurrence as forms
 
         recur = self._recur
-        # In other dtypes columns were slower than rows.
+        # bfloat16 gains nothing by columns, and float64 is not taken for its speed.
         if self.compute_dtype == "float32" and forms.columns_are_known_to_pay():
             recur = functools.partial(
                 forms.by_size, self._recur, self._recur_columns, forms.FOR_COLUMNS

@@ -3,7 +3,7 @@
 Without a gradient it is computed by columns: a state is `(units, batch)`, and a step
 multiplies by the transposed kernel from the left. oneDNN, which multiplies on a CPU,
 rearranges the factor on the right before each product, and so its smaller one. Of 20
-steps of AI2's sizes, 32 to 128 rows, that saves an eighth to a fifth of the time, the
+steps of AI2's sizes, 32 to 128 rows, that saves a ninth to a fifth of the time, the
 transposing included. Gradients have one product a kernel.
 """
 
