@@ -9,9 +9,11 @@ from keras import ops
 
 from keras_elmo.elmo_layer import ElmoLayer
 from keras_elmo.text.characters import pad_sentences
+from keras_elmo.token_memory import TokenMemory
 
 LAYERS = ("all", "top", "average", "mix")
 BATCH_TOKENS = 2048
+REMEMBERED_WORDS = 32_768
 _READ_AHEAD = 64  # batches, whose sentences are sorted by length
 
 
@@ -20,6 +22,7 @@ def embed_sentences(
     sentences: Iterable[list[str]],
     layers: str = "all",
     batch_tokens: int = BATCH_TOKENS,
+    remembered_words: int = REMEMBERED_WORDS,
 ) -> Iterator[np.ndarray]:
     """The vectors of each sentence, in order, as they are asked for.
 
@@ -29,6 +32,8 @@ def embed_sentences(
     batches the vectors are kept until their turn comes (131,072 words, which with all
     layers of AI2's `original` are 1.6 GB). A sentence longer than a batch
     is read in windows, with the state carried from one to the next: the same vectors.
+    A word is encoded when it is met first; its token vector is kept for the sentences
+    that follow, so that a text costs less a word the longer it is.
 
     Needs Keras' TensorFlow backend.
 
@@ -40,18 +45,22 @@ def embed_sentences(
             layers; `"mix"`, the layer's first mix. A mix with `do_layer_norm` depends
             on which sentences share a batch.
         batch_tokens: Words, padding included, that are computed at a time.
+        remembered_words: Distinct words whose token vectors are kept (with AI2's
+            `original` 64 MB); 0: each batch is computed by itself.
 
     Returns:
         Iterator over float32 arrays.
 
     Raises:
-        ValueError: An unknown `layers`, `batch_tokens` below 1, or another backend.
+        ValueError: An unknown `layers`, `batch_tokens` below 1, `remembered_words`
+            below 0, or another backend.
 
     >>> sentences = [["so", "it", "goes"], [], ["a", "word"]]
     >>> [vectors.shape for vectors in embed_sentences(elmo, sentences)]
     [(3, 3, 256), (3, 0, 256), (3, 2, 256)]
     """
-    return _in_order(SentenceEmbedder(elmo, layers, batch_tokens).embed(sentences))
+    embedder = SentenceEmbedder(elmo, layers, batch_tokens, remembered_words)
+    return _in_order(embedder.embed(sentences))
 
 
 def _in_order(numbered):
@@ -75,13 +84,22 @@ class SentenceEmbedder:
     """
 
     def __init__(
-        self, elmo: ElmoLayer, layers: str = "all", batch_tokens: int = BATCH_TOKENS
+        self,
+        elmo: ElmoLayer,
+        layers: str = "all",
+        batch_tokens: int = BATCH_TOKENS,
+        remembered_words: int = REMEMBERED_WORDS,
     ):
         if layers not in LAYERS:
             raise ValueError(f"layers: expected one of {LAYERS}, received {layers!r}.")
         if batch_tokens < 1:
             raise ValueError(
                 f"batch_tokens: expected a number above 0, received {batch_tokens}."
+            )
+        if remembered_words < 0:
+            raise ValueError(
+                "remembered_words: expected a number of 0 or more, received "
+                f"{remembered_words}."
             )
         if keras.backend.backend() != "tensorflow":
             raise ValueError(
@@ -93,6 +111,7 @@ class SentenceEmbedder:
         self.elmo = elmo
         self.layers = layers
         self.batch_tokens = batch_tokens
+        self.remembered_words = remembered_words
         self._compile()
 
     def embed(self, sentences: Iterable[list[str]]) -> Iterator[list]:
@@ -100,73 +119,85 @@ class SentenceEmbedder:
 
         A list is a batch, and batches come in no order.
         """
+        # Of this call alone: before the next one the layer may be trained.
+        memory = TokenMemory(self._encode, self.remembered_words, self.batch_tokens)
+        start = functools.cache(lambda: self._start(memory.boundaries()))
+        remembers = False
         for group in _groups(enumerate(sentences), _READ_AHEAD * self.batch_tokens):
-            for batch in _batches(group, self.batch_tokens):
-                yield self._embed_batch(batch)
+            batches = list(_batches(group, self.batch_tokens))
+            # Of a single batch nothing comes up again, and one graph takes less time.
+            remembers |= self.remembered_words > 0 and len(batches) > 1
+            for batch in batches:
+                numbers, rows = zip(*batch, strict=True)
+                if len(rows[0]) > self.batch_tokens:
+                    found = self._embed_windows(rows[0], memory, start())
+                elif remembers:
+                    lengths = np.array([len(words) for words in rows], np.int32)
+                    tokens = memory.look_up(rows)
+                    found = self._batch_of_tokens(tokens, lengths, start())
+                else:
+                    found = self._batch(*pad_sentences(rows))
+                yield list(zip(numbers, _by_row(found.numpy(), rows), strict=True))
 
-    def _embed_batch(self, batch):
-        numbers = [number for number, _ in batch]
-        rows = [words for _, words in batch]
-        if len(rows[0]) > self.batch_tokens:
-            return [(numbers[0], self._embed_long(rows[0]))]
-        vectors = self._batch(*pad_sentences(rows)).numpy()
-        # The time axis is the last but one, with all layers or one. Copied, for a
-        # view would keep the whole batch.
-        return [
-            (number, array[..., : len(words), :].copy())
-            for number, words, array in zip(numbers, rows, vectors, strict=True)
-        ]
-
-    def _embed_long(self, words):
-        """The vectors of a sentence by windows: few words are computed at a time."""
+    def _embed_windows(self, words, memory, start):
+        """The vectors of one row by windows: few words are computed at a time."""
         halves = []
         for number, ordered in enumerate((words, words[::-1])):
-            state, parts = self._start()[number], []
+            state, parts = start[number], []
             for first in range(0, len(ordered), self.batch_tokens):
-                window = ordered[first : first + self.batch_tokens]
-                layers, state = self._windows[number](pad_sentences([window])[0], state)
+                tokens = memory.look_up([ordered[first : first + self.batch_tokens]])
+                layers, state = self._windows[number](tokens, state)
                 parts.append(layers.numpy())
             halves.append(np.concatenate(parts, axis=1))
         every = np.concatenate([halves[0], halves[1][:, ::-1]], axis=-1)
-        return self._chosen(every[None], np.ones((1, len(words)), "bool")).numpy()[0]
+        return self._chosen(every[None], np.ones((1, len(words)), "bool"))
 
     def _compile(self):
         import tensorflow as tf
 
         read, word_layers = self.elmo.reader.read, self.elmo.word_layers
-        rows = tf.TensorSpec((None, None), tf.string)
 
+        def encode(words):
+            reading = read(words, tf.shape(words)[1:])  # "" is a word too
+            places = tf.concat([[0, 1], reading.places[0]], axis=0)
+            return tf.gather(word_layers.encode(reading), places)
+
+        # Sorted by length, sentences may not see a state of those before.
         def batch(words, lengths):
-            # Sorted by length, sentences may not see a state of those before.
             return self._chosen(*word_layers.from_zero(read(words, lengths)))
 
-        def start():
-            return word_layers.tokens_and_start(read(tf.constant([[""]])))[1]
+        def batch_of_tokens(tokens, lengths, start):
+            return self._chosen(*word_layers.of_tokens(tokens, lengths, start))
 
-        def window(stack, words, state):
-            length = tf.shape(words)[1:]  # "" is a word too
-            tokens, _ = word_layers.tokens_and_start(read(words, length))
+        def window(stack, tokens, state):
             layers, state = stack(tokens, initial_state=state)
             return tf.concat([tokens, *layers], axis=0), state
 
         lengths = tf.TensorSpec((None,), tf.int32)
-        self._batch = _concrete(batch, rows, lengths)
-        self._start = tf.function(start, autograph=False)
-        # The last window of a sentence may have any length.
-        words = tf.TensorSpec((1, None), tf.string)
-        self._windows = []
-        for stack in (self.elmo.bilm.forward_stack, self.elmo.bilm.backward_stack):
-            state = keras.tree.map_structure(
+        self._batch = _concrete(batch, tf.TensorSpec((None, None), tf.string), lengths)
+        self._encode = _concrete(encode, tf.TensorSpec((1, None), tf.string))
+        dtype, size = self._encode.output_dtypes, self.elmo.bilm.direction_dim
+        stacks = (self.elmo.bilm.forward_stack, self.elmo.bilm.backward_stack)
+        states = [
+            keras.tree.map_structure(
                 lambda zeros: tf.TensorSpec(zeros.shape, zeros.dtype),
                 stack.get_initial_state(1),
             )
-            self._windows.append(
-                tf.function(
-                    functools.partial(window, stack),
-                    input_signature=(words, state),
-                    autograph=False,
-                )
+            for stack in stacks
+        ]
+        self._start = _concrete(word_layers.start, tf.TensorSpec((2, size), dtype))
+        rows = tf.TensorSpec((None, None, size), dtype)
+        self._batch_of_tokens = _concrete(batch_of_tokens, rows, lengths, states)
+        # The last window of a sentence may have any length.
+        row = tf.TensorSpec((1, None, size), dtype)
+        self._windows = [
+            tf.function(
+                functools.partial(window, stack),
+                input_signature=(row, state),
+                autograph=False,
             )
+            for stack, state in zip(stacks, states, strict=True)
+        ]
 
     def _chosen(self, every, real):
         """Of all layers `(batch, L + 1, time, 2 * P)` what is asked for, in float32."""
@@ -176,6 +207,18 @@ class SentenceEmbedder:
             every = every[:, -1]
         every = ops.cast(every, "float32")
         return ops.mean(every, axis=1) if self.layers == "average" else every
+
+
+def _by_row(vectors, rows):
+    """The vectors of each row, without padding."""
+    if len(rows) == 1:
+        return [vectors[0]]
+    # The time axis is the last but one, with all layers or one. Copied, for a view
+    # would keep the whole batch.
+    return [
+        array[..., : len(words), :].copy()
+        for array, words in zip(vectors, rows, strict=True)
+    ]
 
 
 def _concrete(function, *specs):

@@ -4,8 +4,11 @@ import keras
 from keras import ops
 
 from keras_elmo.layers.bilm import BiLM
+from keras_elmo.layers.character_encoder import CharacterEncoder
 from keras_elmo.text.boundaries import add_boundaries
 from keras_elmo.text.word_reader import WordReader
+
+_MANY = 128  # words from which on parts of them take less time (2 cores, AVX-512)
 
 
 class WordLayers:
@@ -15,6 +18,9 @@ class WordLayers:
         reader: What has read the words; its token cache is used.
         token_encoder: Of what it reads.
         bilm: The biLM.
+
+    Attributes:
+        in_parts: Whether many words are parted by their length.
 
     >>> layers = WordLayers(elmo.reader, elmo.token_encoder, elmo.bilm)
     >>> reading = elmo.reader.read(tf.constant([["so", "it", "goes"]]))
@@ -28,6 +34,10 @@ class WordLayers:
         self._reader = reader
         self._token_encoder = token_encoder
         self._bilm = bilm
+        self.in_parts = (
+            isinstance(token_encoder, CharacterEncoder)
+            and keras.backend.backend() == "tensorflow"
+        )
 
     def from_zero(self, reading):
         """Every layer of the biLM at the words, each sentence from the zero state.
@@ -39,35 +49,44 @@ class WordLayers:
             Pair of `(batch, L + 1, time, 2 * P)`, zero at padding, and of bool
             `(batch, time)`, True at words.
         """
-        tokens, start = self.tokens_and_start(reading)
-        mask = _steps(tokens) < reading.lengths[:, None]
+        vectors = self.encode(reading)
+        tokens = ops.take(vectors, reading.places, axis=0)
+        return self.of_tokens(tokens, reading.lengths, self.start(vectors[:2]))
+
+    def of_tokens(self, tokens, lengths, start):
+        """As `from_zero`, of words that are encoded already.
+
+        Args:
+            tokens: `(batch, time, P)`, anything at padding.
+            lengths: Int32 `(batch,)`.
+            start: What `start` returns.
+        """
+        mask = _steps(tokens) < lengths[:, None]
         rows = ops.shape(tokens)[0]
         start = keras.tree.map_structure(
             lambda state: ops.broadcast_to(state, (rows, state.shape[1])), start
         )
         return self._bilm(tokens, mask=mask, initial_state=start), mask
 
-    def tokens_and_start(self, reading):
-        """Token vectors of the words, and the states from which sentences start.
+    def start(self, boundaries):
+        """The states from which the words of sentences are read.
 
         What a direction reads first is the same word in each sentence, and what comes
         behind its last word nobody asks for, so that no sentence needs a step of its
         own at its boundaries.
 
         Args:
-            reading: What `reader.read` returns.
+            boundaries: Token vectors of `<S>` and `</S>`, `(2, P)`.
 
         Returns:
-            `(batch, time, P)`, and states of one row in the form of `BiLM`'s: the
-            forward one behind `<S>`, the backward one behind `</S>`.
+            States of one row in the form of `BiLM`'s: the forward one behind `<S>`,
+            the backward one behind `</S>`.
         """
-        vectors = self.encode(reading)
-        _, states = self._bilm(vectors[:2][:, None], return_state=True)
-        start = [
+        _, states = self._bilm(boundaries[:, None], return_state=True)
+        return [
             keras.tree.map_structure(lambda s, row=row: s[row : row + 1], state)
             for row, state in enumerate(states)
         ]
-        return ops.take(vectors, reading.places, axis=0), start
 
     def from_state(self, reading, initial_state=None):
         """Every layer of the biLM, at the boundaries too, from any state.
@@ -100,7 +119,7 @@ class WordLayers:
         Returns:
             `(words, P)`.
         """
-        spelled = self._token_encoder(reading.ids[None])[0]
+        spelled = self._encode_words(reading.ids)
         if reading.cached is None:
             return spelled
         known = reading.cached >= 0
@@ -112,6 +131,22 @@ class WordLayers:
             ops.cast(cached, spelled.dtype),
             ops.take(spelled, ops.maximum(order, 0), axis=0),
         )
+
+    def _encode_words(self, ids):
+        """Many words are encoded in parts, and the short ones in fewer windows."""
+        encoder = self._token_encoder
+
+        def whole():
+            return encoder(ids[None])[0]
+
+        def in_parts():
+            return encoder.of_parts(parts_by_length(ids, encoder.char_cnn.widest))
+
+        if not self.in_parts:
+            return whole()
+        from keras_elmo.text.string_ids import parts_by_length
+
+        return ops.cond(ops.shape(ids)[0] >= _MANY, in_parts, whole)
 
 
 def _steps(tokens):

@@ -225,6 +225,8 @@ def test_a_folder_without_permission_is_refused(elmo, tmp_path):
 def test_wrong_arguments(elmo, tmp_path):
     with pytest.raises(ValueError, match="layers: expected one of .* 'both'"):
         embed_file(elmo, [], tmp_path / "out.hdf5", layers="both")
+    with pytest.raises(ValueError, match="remembered_words: expected .* received -1"):
+        keras_elmo.embed_sentences(elmo, [["a"]], remembered_words=-1)
     with pytest.raises(ValueError, match="batch_tokens: expected .* received 0"):
         embed_file(elmo, [], tmp_path / "out.hdf5", batch_tokens=0)
     assert list(tmp_path.iterdir()) == []

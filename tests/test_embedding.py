@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_elmo.embedding import SentenceEmbedder, _batches, _groups, embed_sentences
-from tests.helpers import assert_close, load_golden
+from tests.helpers import assert_close, load_golden, randomize
 
 TEXT = ["The", "cat", "", "sat", "on", "<S>", "incomprehensibilities", "naïve", "."]
 
@@ -41,6 +41,26 @@ def test_each_sentence_is_as_alone(elmo, small_batches, sentences):
             assert_close(found[number], with_boundaries(elmo, words), 0, atol=4e-6)
         else:
             assert found[number].shape == (3, 0, 28)
+
+
+@pytest.mark.parametrize("remembered_words", [0, 1, 7, 100])
+def test_what_is_remembered_does_not_show(elmo, remembered_words):
+    sentences = [TEXT[i:] + TEXT[:i] for i in range(len(TEXT))] + [["new", "words"]]
+    whole = list(embed_sentences(elmo, sentences, "top"))
+    found = list(embed_sentences(elmo, sentences, "top", 20, remembered_words))
+    for one, other in zip(whole, found, strict=True):
+        assert_close(one, other, 0, atol=2e-6)
+
+
+def test_nothing_is_remembered_of_weights_before():
+    elmo = load_golden("tiny")
+    embedder = SentenceEmbedder(elmo, batch_tokens=4)
+    sentences = [["a", "word"]] * 5
+    before = dict(pair for batch in embedder.embed(sentences) for pair in batch)
+    randomize(elmo.token_encoder)
+    after = dict(pair for batch in embedder.embed(sentences) for pair in batch)
+    assert np.abs(before[0] - after[0]).max() > 1e-3
+    assert_close(after[0], with_boundaries(elmo, ["a", "word"]), 0, atol=4e-6)
 
 
 @pytest.mark.parametrize("layers", ["all", "top", "average", "mix"])

@@ -21,7 +21,7 @@ ROWS = [
     ["resolver"],
     ["ai2_pair", "embedding", "in_dtype"],
     ["elmo_layer"],
-    ["presets", "word_layers"],
+    ["presets", "token_memory", "word_layers"],
     ["ai2"],
     ["layers"],
     ["text"],

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+from keras import ops
 
 from keras_elmo.layers.char_cnn import CharCNN
 from keras_elmo.layers.highway import Highway
@@ -122,6 +123,24 @@ class CharacterEncoder(keras.layers.Layer):
         if self.highway is not None:
             x = self.highway(x)
         return x if self.projection is None else self.projection(x)
+
+    def of_parts(self, parts):
+        """Vectors of words that lie in several arrays, each of another width.
+
+        Args:
+            parts: Int tensors `(words, chars)`.
+
+        Returns:
+            `(all words, projection_dim)`.
+
+        >>> layer = keras_elmo.CharacterEncoder([(1, 8), (2, 16)], projection_dim=6)
+        >>> layer.build((None, None, None))
+        >>> short, long = [[259, 98, 260]], [[259, 98, 99, 98, 260]]
+        >>> layer.of_parts([np.array(short), np.array(long)]).shape
+        TensorShape([2, 6])
+        """
+        found = [self.char_cnn(part[None]) for part in parts]
+        return self.project(ops.concatenate(found, axis=1))[0]
 
     def compute_mask(self, inputs, mask=None):
         return self.char_cnn.compute_mask(inputs)

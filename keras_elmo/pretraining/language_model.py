@@ -254,8 +254,7 @@ class LanguageModel(keras.layers.Layer):
         if not self.reads_characters:
             return self.encoder(words)
         groups = words if isinstance(words, list) else [words]
-        found = [self.encoder.char_cnn(group[None]) for group in groups]
-        return self.encoder.project(ops.concatenate(found, axis=1))[0]
+        return self.encoder.of_parts(groups)
 
     def _logits(self, top):
         kernel = (

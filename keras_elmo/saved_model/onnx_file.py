@@ -69,7 +69,7 @@ def export_onnx(
 def _write(elmo, make, path, opset):
     onnxruntime, tf2onnx = _packages()
     function, weights = _with_weights_as_inputs(elmo, make())
-    with _convertible_loops(elmo):
+    with _plain_forms(elmo):
         model, _ = tf2onnx.convert.from_function(
             function, function.input_signature, opset=opset
         )
@@ -164,16 +164,18 @@ def _with_weights_as_inputs(elmo, function):
 
 
 @contextlib.contextmanager
-def _convertible_loops(elmo):
-    """Functions that are traced in this block have loops that tf2onnx can convert."""
+def _plain_forms(elmo):
+    """Functions traced in this block have loops and shapes that tf2onnx converts."""
     lstms = [*elmo.bilm.forward_stack.lstms, *elmo.bilm.backward_stack.lstms]
     for lstm in lstms:
         lstm._recur_fastest = lstm._recur
+    in_parts, elmo.word_layers.in_parts = elmo.word_layers.in_parts, False
     try:
         yield
     finally:
         for lstm in lstms:
             del lstm._recur_fastest
+        elmo.word_layers.in_parts = in_parts
 
 
 def _check_file(onnxruntime, beside, path, elmo, function):

@@ -1,5 +1,6 @@
 """Words to ids inside a TensorFlow graph."""
 
+import itertools
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -77,16 +78,23 @@ def distinct_words(words):
         words: String tensor `(batch, time)`.
 
     Returns:
-        The words in the order in which they come, behind `<S>` and `</S>`; and int32
+        The words in the order of their lengths, behind `<S>` and `</S>`; and int32
         `(batch, time)`, the place of each among them.
 
-    >>> found, places = distinct_words(tf.constant([["a", "b"], ["b", "a"]]))
+    >>> found, places = distinct_words(tf.constant([["so", "a"], ["a", "b"]]))
     >>> found.numpy().tolist(), places.numpy().tolist()
-    ([b'<S>', b'</S>', b'a', b'b'], [[2, 3], [3, 2]])
+    ([b'<S>', b'</S>', b'a', b'b', b'so'], [[4, 2], [2, 3]])
     """
     boundaries = tf.constant([BEGIN_SENTENCE_WORD, END_SENTENCE_WORD])
     found, places = tf.unique(tf.concat([boundaries, tf.reshape(words, [-1])], axis=0))
+    found, places = _shortest_first(found, tf.strings.length(found), places)
     return found, tf.reshape(places[2:], tf.shape(words))
+
+
+def _shortest_first(found, lengths, places):
+    """The same words in the order of their lengths, but for the first two."""
+    order = tf.argsort(tf.concat([[-2, -1], lengths[2:]], axis=0), stable=True)
+    return tf.gather(found, order), tf.gather(tf.math.invert_permutation(order), places)
 
 
 def where_true(words, mask):
@@ -106,21 +114,49 @@ def distinct_rows(ids, spare: int | None = None):
         spare: As of `character_ids`.
 
     Returns:
-        Int32 `(distinct words, chars)`, in the order in which they come; and
-        `(words,)`, the place of each among them.
+        Int32 `(distinct words, chars)`, the first two as they come and the others in
+        the order of their lengths; and `(words,)`, the place of each among them.
 
     >>> ids = tf.constant([[259, 98, 260, 261, 261, 261], [0] * 6] * 2)
     >>> [t.numpy().tolist() for t in distinct_rows(ids, spare=1)]
     [[[259, 98, 260, 261], [0, 0, 0, 0]], [0, 1, 0, 1]]
     """
     found, places = tf.raw_ops.UniqueV2(x=ids, axis=tf.constant([0]))
-    if spare is not None:
-        # Of padding, and of a row of zeros, one window is as good as many.
-        word = tf.reduce_any(tf.not_equal(found, 0), axis=1, keepdims=True)
-        within = tf.reduce_any(word & tf.not_equal(found, WORD_PADDING), axis=0)
-        chars = tf.range(1, tf.shape(found)[1] + 1)
-        found = found[:, : tf.reduce_max(tf.where(within, chars, 0)) + spare]
-    return found, places
+    if spare is None:
+        return found, places
+    lengths = _spelled_lengths(found)
+    found = found[:, : tf.reduce_max(lengths) + spare]
+    return _shortest_first(found, lengths, places)
+
+
+def parts_by_length(ids, spare: int):
+    """The same words in three arrays, each as wide as its own longest word needs.
+
+    Args:
+        ids: Int32 tensor `(words, chars)`, about in the order of their lengths.
+        spare: As of `character_ids`.
+
+    Returns:
+        Int32 tensors of half of the words, of a third, and of the others.
+
+    >>> ids = tf.constant([[259, 98, 260, 261, 261], [259, 98, 98, 98, 260]])
+    >>> [part.shape for part in parts_by_length(ids, spare=1)]
+    [TensorShape([1, 4]), TensorShape([0, 1]), TensorShape([1, 5])]
+    """
+    lengths, count = _spelled_lengths(ids), tf.shape(ids)[0]
+    bounds = [0, count // 2, count * 5 // 6, count]
+    return [
+        ids[a:b, : tf.maximum(tf.reduce_max(lengths[a:b]), 0) + spare]
+        for a, b in itertools.pairwise(bounds)
+    ]
+
+
+def _spelled_lengths(ids):
+    """Columns of each word; behind them, and of a row of zeros, all are alike."""
+    word = tf.reduce_any(tf.not_equal(ids, 0), axis=1, keepdims=True)
+    place = tf.range(1, tf.shape(ids)[1] + 1)
+    last = tf.where(word & tf.not_equal(ids, WORD_PADDING), place, 0)
+    return tf.reduce_max(last, axis=1)
 
 
 def vocabulary_table(words: Sequence[str], unknown: int) -> tf.lookup.StaticHashTable:

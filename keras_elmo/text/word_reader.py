@@ -16,6 +16,7 @@ class Reading(NamedTuple):
 
     Attributes:
         ids: Int32 `(words, chars)`, with a vocabulary `(words,)`: what is encoded.
+            Distinct words that are spelled come in the order of their lengths.
         places: Int32 `(batch, time)`: which of the words each one is. Words 0 and 1
             are `<S>` and `</S>`. Behind a row's end any word may stand.
         lengths: Int32 `(batch,)`: words of each row.
@@ -71,8 +72,8 @@ class WordReader:
 
         >>> reading = WordReader(None, 5).read(tf.constant([["a", "b", "a", ""]]))
         >>> reading.ids.numpy()[:, 1], reading.places.numpy(), reading.lengths.numpy()
-        (array([257, 258,  98,  99, 260], dtype=int32), \
-array([[2, 3, 2, 4]], dtype=int32), array([3], dtype=int32))
+        (array([257, 258, 260,  98,  99], dtype=int32), \
+array([[3, 4, 3, 2]], dtype=int32), array([3], dtype=int32))
         """
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         ids_rank = 3 if self.vocabulary is None else 2

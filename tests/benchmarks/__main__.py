@@ -60,7 +60,7 @@ def parts(args):
             *["--parts", "speed", *rounds],
         ],
         "The processor's ceiling": ["ceiling_share", args.text],
-        "Growth": ["growth", args.text],
+        "Growth": ["growth", args.train],
     }
 
 

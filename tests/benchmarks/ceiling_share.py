@@ -3,11 +3,11 @@
     python -m tests.benchmarks.ceiling_share TEXT [--models original small] [--rows 128]
 
 Rows of 20 consecutive words of TEXT go through a model of random weights, float32, all
-rows at a time. What is needed: the encoder for each distinct word, at the length of the
-longest, and the LSTMs for each word, `<S>` and `</S>` once. The ceiling: products of
-4096 x 4096 matrices, one a core side by side, measured in turn with the model,
-`--rounds` times. Printed are medians, with the least and the largest. Threads are those
-of `keras-elmo embed`.
+rows at a time. What is needed: the encoder for each distinct word, at its own length
+and one window of padding, and the LSTMs for each word, `<S>` and `</S>` once. The
+ceiling: products of 4096 x 4096 matrices, one a core side by side, measured in turn
+with the model, `--rounds` times. Printed are medians, with the least and the largest.
+Threads are those of `keras-elmo embed`.
 """
 
 import argparse
@@ -43,19 +43,21 @@ def needed(options, rows):
     """Operations, two for each product that is summed up."""
     distinct = {"<S>", "</S>"}.union(*rows)
     filters = options["char_cnn"]["filters"]
-    most, widest = options["char_cnn"]["max_characters_per_token"], filters[-1][0]
-    longest = max(len(word.encode()) + 2 for word in distinct)
-    chars = min(most, longest + widest)
+    most = options["char_cnn"]["max_characters_per_token"]
     total = sum(count for _, count in filters)
     size, units = options["lstm"]["projection_dim"], options["lstm"]["dim"]
-    word = sum(
-        (chars - width + 1) * width * options["char_cnn"]["embedding"]["dim"] * count
+    convolutions = sum(
+        # Its characters, two marks, and padding.
+        min(len(text.encode()) + 2 + 1, most - width + 1)
+        * (width * options["char_cnn"]["embedding"]["dim"] * count)
+        for text in distinct
         for width, count in filters
     )
-    word += options["char_cnn"]["n_highway"] * 2 * total**2 + total * size
+    word = options["char_cnn"]["n_highway"] * 2 * total**2 + total * size
     # Input and recurrent products of four gates, and the projection.
     step = 2 * options["lstm"]["n_layers"] * (8 * size * units + units * size)
-    return 2 * (len(distinct) * word + (sum(map(len, rows)) + 1) * step)
+    words = sum(map(len, rows)) + 1
+    return 2 * (convolutions + len(distinct) * word + words * step)
 
 
 def timed(work):

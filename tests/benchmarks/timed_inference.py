@@ -7,7 +7,8 @@ SPEC.json: `text`, a file; `words`, of a row, 0 for sentences as they come; `lim
 words or of sentences; `batch`, rows at a time; `sort`, whether rows are sorted by
 length; `options` and `weights`, AI2's files; for keras_elmo alone `dtype`,
 `recurrent_dtype` or null, `cache`, a file of words whose token vectors are looked up,
-or null, and `batch_tokens`, which is instead of `batch`.
+or null, `remembers`, whether batches share what was computed of words, and
+`batch_tokens`, which is instead of `batch`.
 
 After a few batches to warm up comes a JSON line with `tokens`, the words of the whole
 text; `checksum`, the sum of the absolute values of all layers at the words of the very
@@ -66,7 +67,8 @@ def keras_elmo_pass(spec):
     if spec["cache"]:
         with open(spec["cache"], encoding="utf-8") as file:
             elmo.cache_tokens(file.read().split())
-    embedder = SentenceEmbedder(elmo, "all", spec["batch_tokens"])
+    remembered = {} if spec["remembers"] else {"remembered_words": 0}
+    embedder = SentenceEmbedder(elmo, "all", spec["batch_tokens"], **remembered)
 
     def embed(rows):
         for batch in embedder.embed(rows):

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_elmo.text.characters import word_to_ids
-from keras_elmo.text.string_ids import character_ids, string_lengths, vocabulary_table
+from keras_elmo.text.string_ids import (
+    character_ids,
+    distinct_rows,
+    distinct_words,
+    parts_by_length,
+    string_lengths,
+    vocabulary_table,
+)
 
 WORDS = [
     "",
@@ -67,3 +74,44 @@ def test_words_are_looked_up_and_unknown_ones_have_a_number():
     table = vocabulary_table(["<S>", "</S>", "<UNK>", "der", "Zürich"], unknown=2)
     words = tf.constant(["Zürich", "<S>", "zürich", ""])
     np.testing.assert_array_equal(table.lookup(words), [5, 1, 3, 3])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=20))
+def test_distinct_words_stand_at_their_places_the_shortest_first(words):
+    found, places = distinct_words(tf.constant([words]))
+    found, places = found.numpy(), places.numpy()
+    spelled = [word.encode() for word in words]
+    assert found[places[0]].tolist() == spelled
+    assert found[:2].tolist() == [b"<S>", b"</S>"]
+    lengths = [len(word) for word in found[2:]]
+    assert lengths == sorted(lengths)
+    assert sorted(found) == sorted({b"<S>", b"</S>", *spelled})
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), max_size=20))
+def test_distinct_rows_stand_at_their_places_the_shortest_first(words):
+    ids = character_ids(tf.constant(["<S>", "</S>", *words]), 50).numpy()
+    found, places = (tensor.numpy() for tensor in distinct_rows(ids, spare=7))
+    width = found.shape[1]
+    np.testing.assert_array_equal(found[places], ids[:, :width])
+    assert (ids[:, width:] == 261).all()
+    lengths = np.count_nonzero(found[2:] != 261, axis=1).tolist()
+    assert lengths == sorted(lengths)
+    assert len({row.tobytes() for row in found}) == len(found)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), max_size=20), st.integers(1, 7))
+def test_parts_keep_each_word_and_the_spare_columns(words, spare):
+    ids = character_ids(tf.constant(words, tf.string), 50).numpy()
+    parts = [part.numpy() for part in parts_by_length(tf.constant(ids), spare)]
+    first = 0
+    for part in parts:
+        rows = ids[first : first + len(part)]
+        np.testing.assert_array_equal(part, rows[:, : part.shape[1]])
+        longest = np.count_nonzero(rows != 261, axis=1).max(initial=0)
+        assert part.shape[1] == min(longest + spare, 50)
+        first += len(part)
+    assert first == len(ids)
