@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_elmo.elmo_layer import ElmoLayer
-from keras_elmo.text.characters import pad_sentences
+from keras_elmo.text.characters import as_words, pad_sentences
 from keras_elmo.token_memory import TokenMemory
 
 LAYERS = ("all", "top", "average", "mix")
@@ -32,8 +32,9 @@ def embed_sentences(
     batches the vectors are kept until their turn comes (131,072 words, which with all
     layers of AI2's `original` are 1.6 GB). A sentence longer than a batch
     is read in windows, with the state carried from one to the next: the same vectors.
-    A word is encoded when it is met first; its token vector is kept for the sentences
-    that follow, so that a text costs less a word the longer it is.
+    The token vector of a word is kept for the batches that follow; once there are too
+    many words, all are forgotten. While the iterator is in use, the layer's weights
+    may not change.
 
     Needs Keras' TensorFlow backend.
 
@@ -53,7 +54,8 @@ def embed_sentences(
 
     Raises:
         ValueError: An unknown `layers`, `batch_tokens` below 1, `remembered_words`
-            below 0, or another backend.
+            below 0, or another backend; when it is read, a sentence that is a string,
+            or a word that is none.
 
     >>> sentences = [["so", "it", "goes"], [], ["a", "word"]]
     >>> [vectors.shape for vectors in embed_sentences(elmo, sentences)]
@@ -112,21 +114,26 @@ class SentenceEmbedder:
         self.layers = layers
         self.batch_tokens = batch_tokens
         self.remembered_words = remembered_words
-        self._compile()
+        # What is looked up by its number anyway is not worth it.
+        self._may_remember = remembered_words > 0 and elmo.reads_characters
 
     def embed(self, sentences: Iterable[list[str]]) -> Iterator[list]:
         """Lists of pairs: the number of a sentence, from 0, and its vectors.
 
         A list is a batch, and batches come in no order.
         """
-        # Of this call alone: before the next one the layer may be trained.
-        memory = TokenMemory(self._encode, self.remembered_words, self.batch_tokens)
+        # Of this call alone: the layer may be trained before the next one.
+        memory = TokenMemory(lambda w: self._encode(w), self.remembered_words)
         start = functools.cache(lambda: self._start(memory.boundaries()))
         remembers = False
-        for group in _groups(enumerate(sentences), _READ_AHEAD * self.batch_tokens):
+        numbered = (
+            (number, as_words("embed_sentences", number, words))
+            for number, words in enumerate(sentences)
+        )
+        for group in _groups(numbered, _READ_AHEAD * self.batch_tokens):
             batches = list(_batches(group, self.batch_tokens))
             # Of a single batch nothing comes up again, and one graph takes less time.
-            remembers |= self.remembered_words > 0 and len(batches) > 1
+            remembers |= self._may_remember and len(batches) > 1
             for batch in batches:
                 numbers, rows = zip(*batch, strict=True)
                 if len(rows[0]) > self.batch_tokens:
@@ -152,51 +159,87 @@ class SentenceEmbedder:
         every = np.concatenate([halves[0], halves[1][:, ::-1]], axis=-1)
         return self._chosen(every[None], np.ones((1, len(words)), "bool"))
 
-    def _compile(self):
+    @functools.cached_property
+    def _batch(self):
+        """The vectors of sentences, each from the zero state."""
         import tensorflow as tf
-
-        read, word_layers = self.elmo.reader.read, self.elmo.word_layers
-
-        def encode(words):
-            reading = read(words, tf.shape(words)[1:])  # "" is a word too
-            places = tf.concat([[0, 1], reading.places[0]], axis=0)
-            return tf.gather(word_layers.encode(reading), places)
 
         # Sorted by length, sentences may not see a state of those before.
         def batch(words, lengths):
-            return self._chosen(*word_layers.from_zero(read(words, lengths)))
+            reading = self.elmo.reader.read(words, lengths)
+            return self._chosen(*self.elmo.word_layers.from_zero(reading))
 
-        def batch_of_tokens(tokens, lengths, start):
-            return self._chosen(*word_layers.of_tokens(tokens, lengths, start))
+        words = tf.TensorSpec((None, None), tf.string)
+        return _concrete(batch, words, tf.TensorSpec((None,), tf.int32))
+
+    @functools.cached_property
+    def _encode(self):
+        """Token vectors of a row of words, behind those of the boundaries."""
+        import tensorflow as tf
+
+        def encode(words):
+            # "" is a word too.
+            reading = self.elmo.reader.read(words, tf.shape(words)[1:])
+            places = tf.concat([[0, 1], reading.places[0]], axis=0)
+            return tf.gather(self.elmo.word_layers.encode(reading), places)
+
+        return _concrete(encode, tf.TensorSpec((1, None), tf.string))
+
+    @functools.cached_property
+    def _start(self):
+        """The states from which sentences start, of the boundaries' vectors."""
+        return _concrete(self.elmo.word_layers.start, self._tokens_spec(2))
+
+    @functools.cached_property
+    def _batch_of_tokens(self):
+        """As `_batch`, of words that are encoded already."""
+        import tensorflow as tf
+
+        def batch(tokens, lengths, start):
+            layers = self.elmo.word_layers.of_tokens(tokens, lengths, start)
+            return self._chosen(*layers)
+
+        lengths = tf.TensorSpec((None,), tf.int32)
+        specs = self._tokens_spec(None, None), lengths, self._state_specs()
+        return _concrete(batch, *specs)
+
+    @functools.cached_property
+    def _windows(self):
+        """A direction's layers of a part of a row, and the state behind it."""
+        import tensorflow as tf
 
         def window(stack, tokens, state):
             layers, state = stack(tokens, initial_state=state)
             return tf.concat([tokens, *layers], axis=0), state
 
-        lengths = tf.TensorSpec((None,), tf.int32)
-        self._batch = _concrete(batch, tf.TensorSpec((None, None), tf.string), lengths)
-        self._encode = _concrete(encode, tf.TensorSpec((1, None), tf.string))
-        dtype, size = self._encode.output_dtypes, self.elmo.bilm.direction_dim
-        stacks = (self.elmo.bilm.forward_stack, self.elmo.bilm.backward_stack)
-        states = [
+        # The last window of a sentence may have any length.
+        return [
+            tf.function(
+                functools.partial(window, stack),
+                input_signature=(self._tokens_spec(1, None), state),
+                autograph=False,
+            )
+            for stack, state in zip(self._stacks(), self._state_specs(), strict=True)
+        ]
+
+    def _stacks(self):
+        return self.elmo.bilm.forward_stack, self.elmo.bilm.backward_stack
+
+    def _tokens_spec(self, *shape):
+        import tensorflow as tf
+
+        size = self.elmo.bilm.direction_dim
+        return tf.TensorSpec((*shape, size), self._encode.output_dtypes)
+
+    def _state_specs(self):
+        import tensorflow as tf
+
+        return [
             keras.tree.map_structure(
                 lambda zeros: tf.TensorSpec(zeros.shape, zeros.dtype),
                 stack.get_initial_state(1),
             )
-            for stack in stacks
-        ]
-        self._start = _concrete(word_layers.start, tf.TensorSpec((2, size), dtype))
-        rows = tf.TensorSpec((None, None, size), dtype)
-        self._batch_of_tokens = _concrete(batch_of_tokens, rows, lengths, states)
-        # The last window of a sentence may have any length.
-        row = tf.TensorSpec((1, None, size), dtype)
-        self._windows = [
-            tf.function(
-                functools.partial(window, stack),
-                input_signature=(row, state),
-                autograph=False,
-            )
-            for stack, state in zip(stacks, states, strict=True)
+            for stack in self._stacks()
         ]
 
     def _chosen(self, every, real):

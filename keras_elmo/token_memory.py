@@ -22,12 +22,11 @@ class TokenMemory:
             the vectors of `<S>` and `</S>` first.
         size: Words to keep from one call to the next. When more would have to be kept,
             all are forgotten.
-        most: Distinct words of a call, at most.
 
     >>> def encode(words):
     ...     print(words[0])
     ...     return np.array([[0], [1], *([len(word)] for word in words[0])])
-    >>> memory = TokenMemory(encode, size=3, most=2)
+    >>> memory = TokenMemory(encode, size=3)
     >>> memory.look_up([["so", "so"], ["far"]])[:, :, 0]
     ['so' 'far']
     array([[2, 2],
@@ -37,12 +36,9 @@ class TokenMemory:
     array([[2, 4]])
     """
 
-    def __init__(
-        self, encode: Callable[[np.ndarray], np.ndarray], size: int, most: int
-    ):
+    def __init__(self, encode: Callable[[np.ndarray], np.ndarray], size: int):
         self._encode = encode
         self._size = size
-        self._room = max(size, most) + len(_BOUNDARIES)
         self._places = dict(_BOUNDARIES)
         self._vectors = None
 
@@ -76,8 +72,18 @@ class TokenMemory:
     def _add(self, words):
         found = np.asarray(self._encode(pad_sentences([words])[0]))
         if self._vectors is None:
-            self._vectors = np.empty((self._room, found.shape[1]), found.dtype)
-            self._vectors[: len(_BOUNDARIES)] = found[: len(_BOUNDARIES)]
+            self._vectors = found[: len(_BOUNDARIES)].copy()
         first = len(self._places)
+        self._reserve(first + len(words))
         self._vectors[first : first + len(words)] = found[len(_BOUNDARIES) :]
         self._places.update(zip(words, itertools.count(first)))
+
+    def _reserve(self, count):
+        have = len(self._vectors)
+        if count <= have:
+            return
+        # Twice as much each time, or all would be copied for each batch.
+        room = max(count, min(2 * have, self._size + len(_BOUNDARIES)))
+        vectors = np.empty((room, self._vectors.shape[1]), self._vectors.dtype)
+        vectors[:have] = self._vectors
+        self._vectors = vectors

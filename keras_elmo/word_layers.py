@@ -35,7 +35,7 @@ class WordLayers:
         self._token_encoder = token_encoder
         self._bilm = bilm
         self.in_parts = (
-            isinstance(token_encoder, CharacterEncoder)
+            type(token_encoder) is CharacterEncoder  # and calls `char_cnn`, `project`
             and keras.backend.backend() == "tensorflow"
         )
 
@@ -139,12 +139,12 @@ class WordLayers:
         def whole():
             return encoder(ids[None])[0]
 
-        def in_parts():
-            return encoder.of_parts(parts_by_length(ids, encoder.char_cnn.widest))
-
         if not self.in_parts:
             return whole()
         from keras_elmo.text.string_ids import parts_by_length
+
+        def in_parts():
+            return encoder.of_parts(parts_by_length(ids, encoder.char_cnn.widest))
 
         return ops.cond(ops.shape(ids)[0] >= _MANY, in_parts, whole)
 

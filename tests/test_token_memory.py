@@ -22,7 +22,7 @@ class Encoder:
 
 @given(st.lists(ROWS, max_size=5), st.integers(0, 10))
 def test_any_words_have_their_vectors(calls, size):
-    memory = TokenMemory(Encoder(), size, most=8)
+    memory = TokenMemory(Encoder(), size)
     for rows in calls:
         vectors = memory.look_up(rows)
         assert vectors.shape == (len(rows), max(map(len, rows)), 1)
@@ -32,7 +32,7 @@ def test_any_words_have_their_vectors(calls, size):
 
 def test_a_word_is_encoded_once():
     encoder = Encoder()
-    memory = TokenMemory(encoder, size=4, most=4)
+    memory = TokenMemory(encoder, size=4)
     memory.look_up([["a", "b", "a"], ["b"]])
     memory.look_up([["c", "a"]])
     memory.look_up([["c", "b"]])
@@ -41,7 +41,7 @@ def test_a_word_is_encoded_once():
 
 def test_beyond_its_size_all_words_are_forgotten():
     encoder = Encoder()
-    memory = TokenMemory(encoder, size=2, most=4)
+    memory = TokenMemory(encoder, size=2)
     memory.look_up([["a", "b"]])
     memory.look_up([["c", "a"]])
     memory.look_up([["a"]])
@@ -51,7 +51,7 @@ def test_beyond_its_size_all_words_are_forgotten():
 
 def test_of_size_0_nothing_is_remembered():
     encoder = Encoder()
-    memory = TokenMemory(encoder, size=0, most=4)
+    memory = TokenMemory(encoder, size=0)
     for _ in range(2):
         memory.look_up([["a", "b"]])
     assert encoder.asked == [["a", "b"]] * 2
@@ -59,7 +59,7 @@ def test_of_size_0_nothing_is_remembered():
 
 def test_boundaries_are_known_before_and_after_words():
     encoder = Encoder()
-    memory = TokenMemory(encoder, size=4, most=4)
+    memory = TokenMemory(encoder, size=4)
     assert memory.boundaries()[:, 0].tolist() == [0, 1]
     found = memory.look_up([["<S>", "a", "</S>"]])
     assert found[0, :, 0].tolist() == [0, ord("a"), 1]

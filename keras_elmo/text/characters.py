@@ -112,19 +112,35 @@ def pad_sentences(sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.nd
     return words, lengths
 
 
-def _as_rows(caller, sentences):
-    rows = []
-    for i, sentence in enumerate(sentences):
-        if isinstance(sentence, (str, bytes)):
+def as_words(caller: str, number: int, sentence: Sequence[str]) -> list[str]:
+    """A sentence as a list, if it is one of words.
+
+    Args:
+        caller: Who was given it, for the error.
+        number: Which of the sentences it is.
+
+    Raises:
+        ValueError: It is a string, or a word is none.
+
+    >>> as_words("embed_sentences", 0, "Stop")
+    Traceback (most recent call last):
+    ValueError: embed_sentences: expected sentence 0 to be a list of words, received \
+the string 'Stop'.
+    """
+    if isinstance(sentence, (str, bytes)):
+        raise ValueError(
+            f"{caller}: expected sentence {number} to be a list of words, "
+            f"received the string {sentence!r}."
+        )
+    words = list(sentence)
+    for word in words:
+        if not isinstance(word, str):
             raise ValueError(
-                f"{caller}: expected sentence {i} to be a list of words, "
-                f"received the string {sentence!r}."
+                f"{caller}: expected the words of sentence {number} to be str, "
+                f"received {word!r}."
             )
-        rows.append(list(sentence))
-        for word in rows[-1]:
-            if not isinstance(word, str):
-                raise ValueError(
-                    f"{caller}: expected the words of sentence {i} to be str, "
-                    f"received {word!r}."
-                )
-    return rows
+    return words
+
+
+def _as_rows(caller, sentences):
+    return [as_words(caller, i, sentence) for i, sentence in enumerate(sentences)]

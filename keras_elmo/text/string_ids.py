@@ -110,12 +110,13 @@ def distinct_rows(ids, spare: int | None = None):
     """Each spelled word once, and where it stands.
 
     Args:
-        ids: Int32 tensor `(words, chars)`.
+        ids: Int32 tensor `(words, chars)`, the first two of them different.
         spare: As of `character_ids`.
 
     Returns:
-        Int32 `(distinct words, chars)`, the first two as they come and the others in
-        the order of their lengths; and `(words,)`, the place of each among them.
+        Int32 `(distinct words, chars)`, the first two as they come and the others, if
+        `spare` is given, in the order of their lengths; and `(words,)`, the place of
+        each among them.
 
     >>> ids = tf.constant([[259, 98, 260, 261, 261, 261], [0] * 6] * 2)
     >>> [t.numpy().tolist() for t in distinct_rows(ids, spare=1)]

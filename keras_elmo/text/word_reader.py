@@ -16,7 +16,8 @@ class Reading(NamedTuple):
 
     Attributes:
         ids: Int32 `(words, chars)`, with a vocabulary `(words,)`: what is encoded.
-            Distinct words that are spelled come in the order of their lengths.
+            Distinct words that are spelled come in the order of their lengths, from
+            word 2 on.
         places: Int32 `(batch, time)`: which of the words each one is. Words 0 and 1
             are `<S>` and `</S>`. Behind a row's end any word may stand.
         lengths: Int32 `(batch,)`: words of each row.

@@ -35,7 +35,7 @@ def embed(pattern, model, words):
     from keras_elmo.resolver import load_elmo
 
     embedder = SentenceEmbedder(load_elmo(model))
-    for _ in embedder.embed(sentences(pattern, 100)):
+    for _ in embedder.embed(sentences(pattern, 5000)):  # several batches
         pass
     started, count = time.perf_counter(), 0
     for batch in embedder.embed(sentences(pattern, words)):

@@ -205,7 +205,7 @@ def train_peer(work, peer, part, steps, seed, name):
     return facts
 
 
-def train_ours(work, part, steps, seed, name, streams):
+def train_ours(work, part, steps, seed, name, special):
     """Train by `keras-elmo pretrain`, or go on; returns what the process took."""
     run = work.run(name)
     arguments = ["--train", work.text, "--heldout", work.settings["heldout"]]
@@ -215,7 +215,7 @@ def train_ours(work, part, steps, seed, name, streams):
     arguments += ["--dropout", DROPOUT, "--clip-norm", CLIP_NORM, "--seed", seed]
     # It takes round(epochs * tokens / (batch * unroll)) steps.
     arguments += ["--epochs", steps * BATCH * UNROLL / work.tokens]
-    arguments += ["--validate-every", steps, *streams]
+    arguments += ["--validate-every", steps, *special]
     script = HERE / "timed_pretrain.py"
     facts = run_ours([script, work.points(name), *arguments], work.log(name))
     reports = map(json.loads, (run / "log.jsonl").read_text().splitlines())

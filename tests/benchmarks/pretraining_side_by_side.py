@@ -14,9 +14,10 @@ what they make of the held-out text when its rows start from zero states, and
 `continued_perplexity.py` what they make of it from the states that training ended with:
 a model that has not seen zero states since its first step may be lost there.
 
-Speed and memory: bilm, simple-elmo and keras_elmo in both stream modes take `--steps`
-steps in turn, `--rounds` times, always with all filters; the first 20 steps and
-validation are left out of the speed. One program runs at a time, on the cores alone.
+Speed and memory: bilm, simple-elmo and keras_elmo in both stream modes, and with mixed
+precision, take `--steps` steps in turn, `--rounds` times, always with all filters; the
+first 20 steps and validation are left out of the speed. One program runs at a time, on
+the cores alone.
 
 Each result is a line of WORK/results.jsonl as soon as it is known, and the same command
 goes on where it was stopped; a round that something else on the computer disturbed
@@ -48,7 +49,9 @@ from tests.benchmarks.pretraining_runs import (
 from tests.benchmarks.pretraining_tables import (
     BILM,
     INDEPENDENT,
+    MIXED,
     OURS,
+    SHARED,
     TRAINING,
     WAYS,
     ZERO,
@@ -58,6 +61,7 @@ from tests.benchmarks.pretraining_tables import (
 )
 
 WARM_UP = 20  # steps
+SPECIAL = {SHARED: [], INDEPENDENT: AI2_STREAMS, MIXED: ["--dtype", "mixed_bfloat16"]}
 
 
 def build_parser():
@@ -125,8 +129,7 @@ def measure_speed(work, rounds):
             if who in PEERS:
                 facts = train_peer(work, who, "speed", steps, number, name)
             else:
-                streams = AI2_STREAMS if who == INDEPENDENT else []
-                facts = train_ours(work, "speed", steps, number, name, streams)
+                facts = train_ours(work, "speed", steps, number, name, SPECIAL[who])
             speed = tokens_per_second(json.loads(work.points(name).read_text()))
             work.add(part="speed", who=who, round=number, tokens_per_s=speed, **facts)
             shutil.rmtree(work.run(name))

@@ -34,6 +34,22 @@ def test_character_ids_give_what_words_give(exported):
         np.testing.assert_allclose(outputs[name], expected, atol=1e-6)
 
 
+def test_many_words_are_served_in_parts_by_their_length(elmo, monkeypatch):
+    lengths = tf.constant([70, 20, 70])
+    rows = [[f"{'ab' * (i % 23)}{i}" for i in range(j, j + 70)] for j in (0, 50, 100)]
+    parted = elmo_signatures(elmo)
+    monkeypatch.setattr(elmo.word_layers, "in_parts", False)
+    expected = elmo_signatures(elmo)["tokens"](tf.constant(rows), lengths)
+    ids = keras_elmo.batch_to_ids(rows)
+    ids[1, 19, 0] = 262
+    found = parted["char_ids"](tf.constant(ids), lengths)
+    for name, wanted in expected.items():
+        served = parted["tokens"](tf.constant(rows), lengths)[name]
+        np.testing.assert_allclose(served, wanted, atol=1e-6)
+        np.testing.assert_allclose(found[name][::2], wanted[::2], atol=1e-6)
+    assert np.isnan(found["elmo"][1]).all()
+
+
 @pytest.mark.parametrize("wrong", [-1, 262, 2**31 - 1])
 def test_an_unknown_id_spoils_its_own_row_alone(exported, wrong):
     ids = keras_elmo.batch_to_ids(SENTENCES)
