@@ -65,8 +65,8 @@ class TokenMemory:
         if new or self._vectors is None:
             self._add(new)
         places = np.zeros((len(rows), max(map(len, rows))), np.int32)
-        for row, words in zip(places, rows, strict=True):
-            row[: len(words)] = [self._places[word] for word in words]
+        for found, row in zip(places, rows, strict=True):
+            found[: len(row)] = [self._places[word] for word in row]
         return self._vectors[places]
 
     def _add(self, words):

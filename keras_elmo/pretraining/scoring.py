@@ -15,6 +15,7 @@ from keras_elmo.pretraining.windows import (
     row_windows,
     text_windows,
 )
+from keras_elmo.text.characters import as_words
 from keras_elmo.text.vocabulary import SPECIALS
 
 
@@ -87,7 +88,8 @@ def score_sentences(
     taken = collections.deque()
 
     def noted():
-        for words in _checked(sentences):
+        for number, sentence in enumerate(sentences):
+            words = as_words("LanguageModel.score", number, sentence)
             taken.append(words)
             yield words
 
@@ -107,23 +109,6 @@ def score_sentences(
                 begun.append(open_in_row[row])
         while begun and _is_read(*begun[0]):
             yield _score(model, *begun.popleft())
-
-
-def _checked(sentences):
-    for i, sentence in enumerate(sentences):
-        if isinstance(sentence, (str, bytes)):
-            raise ValueError(
-                f"LanguageModel.score: expected sentence {i} to be a list of words, "
-                f"received the string {sentence!r}."
-            )
-        words = list(sentence)
-        for word in words:
-            if not isinstance(word, str):
-                raise ValueError(
-                    f"LanguageModel.score: expected the words of sentence {i} to be "
-                    f"str, received {word!r}."
-                )
-        yield words
 
 
 def _is_read(words, pieces):
